@@ -1,0 +1,162 @@
+//! Where every value came from: all definitions of a setting, which one won, its type, default and documentation.
+
+use crate::merge::{Block, Definition, Setting, join};
+use crate::project::Project;
+use crate::resolve;
+use deployfile_model::Place;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+
+/// Every setting of an environment that was set, by its path: `service.web.numprocs`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    entries: BTreeMap<String, Entry>,
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value that holds, as KDL.
+    pub value: String,
+    /// What values it takes.
+    pub ty: String,
+    /// What holds when it is not set.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// All definitions, the winner first.
+    pub definitions: Vec<Origin>,
+}
+
+/// One definition that took part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its value, as KDL.
+    pub value: String,
+    /// Where it was written.
+    pub place: Place,
+    /// `top level`, `role web`, `environment production`, …
+    pub scope: String,
+    /// `default`, `force`, `add`, `only`, `remove`.
+    pub marker: Option<String>,
+    /// It holds.
+    pub wins: bool,
+}
+
+impl Provenance {
+    /// The setting at exactly this path.
+    pub fn get(&self, path: &str) -> Option<&Entry> {
+        self.entries.get(path)
+    }
+
+    /// All settings at and beneath a path, sorted; `""` is everything.
+    pub fn beneath<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Entry)> {
+        let inside = move |path: &str| {
+            prefix.is_empty()
+                || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.entries.iter().map(|(path, entry)| (path.as_str(), entry)).filter(move |(path, _)| inside(path))
+    }
+}
+
+impl Entry {
+    /// cli.md's document of `explain`.
+    pub fn to_json(&self, path: &str) -> Json {
+        let definitions: Vec<_> = self
+            .definitions
+            .iter()
+            .map(|d| {
+                json!({
+                    "value": d.value,
+                    "file": d.place.file,
+                    "line": d.place.line,
+                    "column": d.place.column,
+                    "scope": d.scope,
+                    "marker": d.marker,
+                    "wins": d.wins,
+                })
+            })
+            .collect();
+        json!({
+            "format": 1,
+            "path": path,
+            "value": self.value,
+            "type": self.ty,
+            "default": self.default,
+            "doc": self.doc,
+            "definitions": definitions,
+        })
+    }
+}
+
+pub(crate) fn of(project: &Project, env: &str, host: Option<&str>) -> Provenance {
+    let mut collector = Collector { project, entries: BTreeMap::new() };
+    for block in resolve::settled(project, env, host) {
+        collector.block("", &block);
+    }
+    Provenance { entries: collector.entries }
+}
+
+struct Collector<'p> {
+    project: &'p Project,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Collector<'_> {
+    fn block(&mut self, path: &str, block: &Block<'_>) {
+        for ((name, id), setting) in &block.settings {
+            let path = join(path, name, id);
+            self.setting(&path, setting);
+            self.block(&path, &setting.block);
+        }
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for item in &block.items {
+            let name = item.node.name.text.as_str();
+            let count = counts.entry(name).or_default();
+            *count += 1;
+            let path = join(path, name, &count.to_string());
+            self.item(path, item);
+        }
+    }
+
+    fn setting(&mut self, path: &str, setting: &Setting<'_>) {
+        let Some(winner) = setting.winner() else { return };
+        let place = |d: &Definition<'_>| self.project.sources.place(d.at());
+        let wins = |d: &Definition<'_>| std::ptr::eq(d.node, winner.node);
+        let mut definitions: Vec<_> = setting
+            .lines
+            .iter()
+            .map(|d| origin(d, setting.show(d.node), place(d), wins(d) || setting.holds(d)))
+            .collect();
+        definitions.sort_by_key(|d| (!d.wins, d.place.clone()));
+        let spec = setting.spec;
+        let ty: Vec<_> = spec.args.iter().skip(spec.identity()).map(|a| a.ty.what()).collect();
+        let values = setting.arguments();
+        let value = match winner.node.props.is_empty() && !values.is_empty() {
+            true => values.iter().map(|v| v.show()).collect::<Vec<_>>().join(" "),
+            false => setting.show(winner.node),
+        };
+        let entry = Entry { value, ty: ty.join(", "), default: spec.default, doc: spec.doc, definitions };
+        self.entries.insert(path.to_owned(), entry);
+    }
+
+    fn item(&mut self, path: String, item: &Definition<'_>) {
+        let line = item.node.line();
+        let value = line.split_once(' ').map_or("", |(_, rest)| rest).to_owned();
+        let spec = crate::schema::schema().named(&item.node.name.text).first();
+        let place = self.project.sources.place(item.at());
+        let entry = Entry {
+            value: value.clone(),
+            ty: String::new(),
+            default: spec.map_or("", |s| s.default),
+            doc: spec.map_or("", |s| s.doc),
+            definitions: vec![origin(item, value, place, true)],
+        };
+        self.entries.insert(path, entry);
+    }
+}
+
+fn origin(d: &Definition<'_>, value: String, place: Place, wins: bool) -> Origin {
+    let marker = d.node.marker.as_ref().map(|m| m.text.clone());
+    Origin { value, place, scope: d.scope.describe(), marker, wins }
+}

@@ -1,0 +1,183 @@
+//! `service`: what keeps running between deploys.
+
+use super::app::{argument, default, default_argument, place_of};
+use super::line::{Line, choose, name, number};
+use super::{Cx, host};
+use crate::lookups::Where;
+use crate::merge::{Block, Setting};
+use crate::suggest::did_you_mean;
+use crate::tree::{Node, Value};
+use deployfile_model::probe::{Expect, Health, RunningBuild, Target};
+use deployfile_model::service::{Drain, Manager, OnDeploy, Service, Signal, Stop};
+use deployfile_model::{HostPath, Name, Text};
+use std::collections::BTreeMap;
+
+const ON_DEPLOY: [(&str, OnDeploy); 4] = [
+    ("restart", OnDeploy::Restart),
+    ("reload", OnDeploy::Reload),
+    ("handover", OnDeploy::Handover),
+    ("none", OnDeploy::None),
+];
+
+/// The services that a host with `roles` runs, sorted by name.
+pub(super) fn services<'p>(
+    cx: &mut Cx<'p, '_>,
+    block: &Block<'p>,
+    roles: &[&str],
+    around: &BTreeMap<&'p str, Vec<&'p str>>,
+) -> Vec<Service> {
+    let all: Vec<_> = block.named("service").collect();
+    let runs = |id: &str, setting: &Setting<'p>| runs_here(setting, around.get(id), roles);
+    all.iter().filter(|(id, s)| runs(id, s)).filter_map(|(id, s)| service(cx, id, s)).collect()
+}
+
+/// Whether something with `roles` of its own, or in the blocks of the roles `around` it, applies to a host.
+pub(super) fn runs_here(setting: &Setting<'_>, around: Option<&Vec<&str>>, roles: &[&str]) -> bool {
+    let own = setting.block.get("roles").map(|s| s.arguments());
+    match (own, around) {
+        (Some(own), _) => own.iter().filter_map(|v| v.text()).any(|role| roles.contains(&role)),
+        (None, Some(around)) => around.iter().any(|role| roles.contains(role)),
+        (None, None) => true,
+    }
+}
+
+fn service<'p>(cx: &mut Cx<'p, '_>, id: &str, setting: &Setting<'p>) -> Option<Service> {
+    let at = setting.at().unwrap_or_else(|| cx.main());
+    let block = &setting.block;
+    let line = |name: &'static str| Line::new("service", name, block.get(name).and_then(Setting::line));
+    let manager = manager(setting);
+    let command = texts(cx, block.get("command").and_then(Setting::line));
+    let directory = match argument(setting, "directory") {
+        Some(value) => cx.text(value, Where::Service),
+        None => default_argument(cx, "service", "directory", at),
+    };
+    let listen = block.items("listen").flat_map(|n| &n.args).map(|v| cx.text(v, Where::Service)).collect();
+    let on_deploy =
+        argument(setting, "on-deploy").and_then(Value::text).unwrap_or(default("service", "on-deploy"));
+    let (stop, reload) = (line("stop"), line("reload"));
+    let numprocs = argument(setting, "numprocs").and_then(number);
+    let service = Service {
+        name: Name::new(id).ok()?,
+        manager,
+        command,
+        directory,
+        numprocs: numprocs.or_else(|| default("service", "numprocs").parse().ok())?,
+        user: argument(setting, "user").and_then(name),
+        listen,
+        on_deploy: choose(on_deploy, &ON_DEPLOY),
+        env: host::environment(cx, block, Where::Service),
+        stop: Stop { signal: stop.word("signal", &Signal::ALL), timeout: stop.duration("timeout") },
+        reload_signal: reload.word("signal", &Signal::ALL),
+        drain: drain(cx, block),
+        health: block.items("health").filter_map(|node| health(cx, node)).collect(),
+        running_build: running_build(cx, block),
+        place: place_of(cx, setting),
+    };
+    consistent(cx, &service, setting);
+    Some(service)
+}
+
+fn manager(setting: &Setting<'_>) -> Manager {
+    let node = setting.block.get("manager").and_then(Setting::line);
+    let word =
+        node.and_then(|n| n.args.first()).and_then(Value::text).unwrap_or(default("service", "manager"));
+    match word {
+        "supervisor" => {
+            let line = Line::new("service", "manager", node);
+            match HostPath::new(line.text("socket")) {
+                Ok(socket) => Manager::Supervisor { socket },
+                Err(_) => unreachable!("the schema lets only absolute paths through"),
+            }
+        }
+        "external" => Manager::External,
+        _ => Manager::Builtin,
+    }
+}
+
+/// What one setting of a service means for another.
+fn consistent(cx: &mut Cx<'_, '_>, service: &Service, setting: &Setting<'_>) {
+    let at = setting.at().unwrap_or_else(|| cx.main());
+    let at_of = |name: &'static str| setting.block.get(name).and_then(Setting::at).unwrap_or(at);
+    let id = &service.name;
+    if service.command.is_empty() && service.manager != Manager::External {
+        let names = cx.project.service_names();
+        let others = names.iter().filter(|n| *n != id).map(Name::as_str);
+        cx.findings
+            .error("config::missing", at, format!("service `{id}` has no `command`"))
+            .help("say what it runs: `command \"{{ release }}/bin/app\"`, or that it is `manager external`")
+            .maybe_help(did_you_mean(id.as_str(), others));
+    }
+    let first_listen = setting.block.items("listen").next().map(|n| n.name.at);
+    if let Some(listen) = first_listen.filter(|_| service.manager != Manager::Builtin) {
+        cx.findings
+            .error("config::service", listen, format!("service `{id}`: `listen` needs `manager builtin`"))
+            .help("only the builtin manager holds sockets and hands them over");
+    }
+    if service.on_deploy == OnDeploy::Handover && service.listen.is_empty() {
+        cx.findings
+            .error(
+                "config::service",
+                at_of("on-deploy"),
+                format!("service `{id}`: `on-deploy handover` needs `listen`"),
+            )
+            .help("old and new process share the socket that `listen` names; without it use `restart`");
+    }
+    if service.manager == Manager::External && !service.command.is_empty() {
+        cx.findings
+            .warning(
+                "config::no-effect",
+                at_of("command"),
+                format!("service `{id}`: an external manager runs no `command`"),
+            )
+            .help("delete it, or choose `manager builtin`");
+    }
+}
+
+fn texts<'p>(cx: &mut Cx<'p, '_>, node: Option<&'p Node>) -> Vec<Text> {
+    node.map(|n| n.args.iter().map(|v| cx.text(v, Where::Service)).collect()).unwrap_or_default()
+}
+
+fn drain<'p>(cx: &mut Cx<'p, '_>, block: &Block<'p>) -> Option<Drain> {
+    let line = Line::new("service", "drain", Some(block.get("drain")?.line()?));
+    let file = line.prop("file").map(|v| cx.text(v, Where::Service));
+    Some(Drain { file, wait: line.duration("wait") })
+}
+
+fn target<'p>(cx: &mut Cx<'p, '_>, node: &'p Node) -> Option<Target> {
+    if let Some(url) = node.prop("http") {
+        return Some(Target::Http(cx.text(url, Where::Service)));
+    }
+    if let Some(address) = node.prop("tcp") {
+        return Some(Target::Tcp(cx.text(address, Where::Service)));
+    }
+    let program = cx.text(node.prop("exec")?, Where::Service);
+    Some(Target::Exec(std::iter::once(program).chain(texts(cx, Some(node))).collect()))
+}
+
+fn health<'p>(cx: &mut Cx<'p, '_>, node: &'p Node) -> Option<Health> {
+    let line = Line::new("service", "health", Some(node));
+    let json = line.prop("json").and_then(|value| {
+        let text = cx.text(value, Where::Service);
+        let (key, wanted) = text.raw.split_once('=')?;
+        Some((key.to_owned(), Text { raw: wanted.to_owned(), place: text.place.clone() }))
+    });
+    let expect = Expect {
+        status: line.prop("expect").and_then(number).and_then(|n| u16::try_from(n).ok()),
+        contains: line.prop("contains").map(|v| cx.text(v, Where::Service)),
+        json,
+    };
+    let (within, interval) = (line.duration("within"), line.duration("interval"));
+    Some(Health { target: target(cx, node)?, expect, within, interval, place: cx.place(node.name.at) })
+}
+
+fn running_build<'p>(cx: &mut Cx<'p, '_>, block: &Block<'p>) -> Option<RunningBuild> {
+    let node = block.get("running-build")?.line()?;
+    let line = Line::new("service", "running-build", Some(node));
+    Some(RunningBuild {
+        target: target(cx, node)?,
+        json: line.prop("json").map(Value::as_text),
+        within: line.duration("within"),
+        interval: line.duration("interval"),
+        place: cx.place(node.name.at),
+    })
+}

@@ -1,0 +1,234 @@
+//! The supervisor's side of the holder: it has a copy of every socket, so that the sockets outlive the holder too.
+
+use crate::detach::own_program;
+use crate::holder::{HoldAnswer, HoldAsk};
+use crate::layout::{HOLDER_SOCKET, rel};
+use crate::wire::{self, Fill, Inbox, MAX_DESCRIPTORS};
+use deployfile_disk::Dir;
+use deployfile_model::HostPath;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A holder answers at once; one that does not for this long is given up.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const START_WITHIN: Duration = Duration::from_secs(10);
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The most addresses that one unit may listen on.
+pub(crate) const MAX_ADDRESSES: usize = MAX_DESCRIPTORS;
+
+/// Why a socket could not be had.
+#[derive(Debug)]
+pub(crate) enum SocketError {
+    /// An address cannot be listened on.
+    Address {
+        /// Which.
+        address: String,
+        /// Why; the text names the address.
+        why: String,
+    },
+    /// The holder cannot do something else, and says why.
+    Refused(String),
+    /// The holder cannot be started or talked to.
+    Holder(io::Error),
+}
+
+impl fmt::Display for SocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { why, .. } | Self::Refused(why) => f.write_str(why),
+            Self::Holder(error) => write!(f, "cannot reach the holder of listening sockets: {error}"),
+        }
+    }
+}
+
+impl From<io::Error> for SocketError {
+    fn from(error: io::Error) -> Self {
+        Self::Holder(error)
+    }
+}
+
+struct Connection {
+    stream: UnixStream,
+    inbox: Inbox,
+}
+
+/// All listening sockets of a root.
+pub(crate) struct Sockets {
+    root: HostPath,
+    dir: Dir,
+    connection: Option<Connection>,
+    held: BTreeMap<String, OwnedFd>,
+}
+
+impl Sockets {
+    /// Connects to the holder if one runs, and takes a copy of all that it holds.
+    pub(crate) fn open(root: &HostPath, dir: Dir) -> Result<Self, SocketError> {
+        let mut sockets = Self { root: root.clone(), dir, connection: None, held: BTreeMap::new() };
+        sockets.connection = sockets.connect()?;
+        if sockets.connection.is_some()
+            && let HoldAnswer::Held(addresses) = sockets.ask(&HoldAsk::List)?
+        {
+            for address in addresses {
+                sockets.hold(&address)?;
+            }
+        }
+        Ok(sockets)
+    }
+
+    /// The sockets of these addresses, in their order. All of them, or none is new.
+    pub(crate) fn obtain(&mut self, addresses: &[String]) -> Result<Vec<BorrowedFd<'_>>, SocketError> {
+        let missing: Vec<String> =
+            addresses.iter().filter(|address| !self.held.contains_key(*address)).cloned().collect();
+        for (at, address) in missing.iter().enumerate() {
+            if let Err(error) = self.hold(address) {
+                // The first error is the one to tell; what stays bound is closed by the next `keep_only`.
+                let _released = self.release(missing[..at].to_vec());
+                return Err(error);
+            }
+        }
+        Ok(addresses.iter().filter_map(|address| self.held.get(address).map(|fd| fd.as_fd())).collect())
+    }
+
+    /// Closes all sockets but these. The holder ends when there are none.
+    pub(crate) fn keep_only(&mut self, addresses: &BTreeSet<String>) -> Result<(), SocketError> {
+        let unwanted: Vec<String> =
+            self.held.keys().filter(|held| !addresses.contains(*held)).cloned().collect();
+        if unwanted.is_empty() { Ok(()) } else { self.release(unwanted) }
+    }
+
+    /// The connection to the holder, to be watched: it says nothing by itself, so it is only ever readable when the
+    /// holder has died.
+    pub(crate) fn watched(&self) -> Option<&UnixStream> {
+        self.connection.as_ref().map(|connection| &connection.stream)
+    }
+
+    /// Starts another holder if this one has died, and gives it the copies. Tells whether it did.
+    pub(crate) fn replace_dead_holder(&mut self) -> Result<bool, SocketError> {
+        let Some(connection) = &mut self.connection else { return Ok(false) };
+        if let Ok(Fill::Some | Fill::None) = connection.inbox.fill(&connection.stream, false) {
+            return Ok(false);
+        }
+        self.connection = None;
+        if self.held.is_empty() {
+            return Ok(false);
+        }
+        self.connected().map(|_| true)
+    }
+
+    fn hold(&mut self, address: &str) -> Result<(), SocketError> {
+        self.ask(&HoldAsk::Hold(address.to_owned())).map_err(|error| match error {
+            SocketError::Refused(why) => SocketError::Address { address: address.to_owned(), why },
+            error => error,
+        })?;
+        let socket =
+            self.connection.as_mut().and_then(|connection| connection.inbox.take_descriptors().pop());
+        let socket = socket.ok_or_else(|| io::Error::other("it handed over no socket"))?;
+        self.held.insert(address.to_owned(), socket);
+        Ok(())
+    }
+
+    fn release(&mut self, addresses: Vec<String>) -> Result<(), SocketError> {
+        self.held.retain(|held, _| !addresses.contains(held));
+        if !self.held.is_empty() {
+            return self.ask(&HoldAsk::Release(addresses)).map(drop);
+        }
+        // It ends with its last socket; one that has died already is not started again for this.
+        let released = match &self.connection {
+            Some(_) => self.ask_once(&HoldAsk::Release(addresses)).map(drop),
+            None => Ok(()),
+        };
+        self.connection = None;
+        released
+    }
+
+    fn ask(&mut self, ask: &HoldAsk) -> Result<HoldAnswer, SocketError> {
+        for _ in 1..TRIES {
+            match self.ask_once(ask) {
+                // The holder was just ending; what was asked for may be asked for twice.
+                Err(SocketError::Holder(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    std::thread::sleep(PAUSE);
+                }
+                answered => return answered,
+            }
+        }
+        self.ask_once(ask)
+    }
+
+    fn ask_once(&mut self, ask: &HoldAsk) -> Result<HoldAnswer, SocketError> {
+        let connection = self.connected()?;
+        let answered = wire::send(&connection.stream, ask, &[])
+            .and_then(|()| connection.inbox.wait(&connection.stream))
+            .and_then(|answer| answer.ok_or_else(|| io::ErrorKind::ConnectionReset.into()));
+        match answered {
+            Ok(HoldAnswer::Refused(why)) => Err(SocketError::Refused(why)),
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                self.connection = None;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn connected(&mut self) -> Result<&mut Connection, SocketError> {
+        if self.connection.is_none() {
+            let mut connection = self.start()?;
+            for (address, socket) in &self.held {
+                wire::send(&connection.stream, &HoldAsk::Adopt(address.clone()), &[socket.as_fd()])?;
+                connection.inbox.wait::<HoldAnswer>(&connection.stream)?;
+            }
+            self.connection = Some(connection);
+        }
+        self.connection.as_mut().ok_or_else(|| SocketError::Holder(io::ErrorKind::NotConnected.into()))
+    }
+
+    fn start(&self) -> Result<Connection, SocketError> {
+        let deadline = Instant::now() + START_WITHIN;
+        loop {
+            if let Some(connection) = self.connect()? {
+                return Ok(connection);
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            }
+            let status = Command::new(own_program())
+                .args(["hold-sockets", self.root.as_str()])
+                .env_clear()
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .status()?;
+            if !status.success() {
+                return Err(io::Error::other(format!("it ended with {status}")).into());
+            }
+            if let Some(connection) = self.wait_for_holder(deadline)? {
+                return Ok(connection);
+            }
+        }
+    }
+
+    /// The starter has returned; its child needs a moment, or found that another holder is just ending.
+    fn wait_for_holder(&self, deadline: Instant) -> Result<Option<Connection>, SocketError> {
+        let patience = deadline.min(Instant::now() + Duration::from_secs(1));
+        while Instant::now() < patience {
+            if let Some(connection) = self.connect()? {
+                return Ok(Some(connection));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(None)
+    }
+
+    fn connect(&self) -> Result<Option<Connection>, SocketError> {
+        let name = rel(HOLDER_SOCKET).map_err(io::Error::other)?;
+        let Some(stream) = wire::connect_in(&self.dir, &name)? else { return Ok(None) };
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+        Ok(Some(Connection { stream, inbox: Inbox::default() }))
+    }
+}

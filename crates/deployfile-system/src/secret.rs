@@ -1,0 +1,285 @@
+//! Secrets on this machine: reading a value where its provider keeps it, and keeping it out of what is shown.
+//!
+//! What is deliberately not here: where a value may be written (environment files of a release: the effect decides) and
+//! any way to print one. No type here is `Debug` or `Display` with a value in it.
+
+use deployfile_model::{HostPath, Name, SecretProvider};
+use deployfile_record::{Failure, FailureKind};
+use rustix::process::geteuid;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+/// Bytes that a secret may have.
+const SECRET_MAX: u64 = 64 << 10;
+/// Bytes below which a form of a secret is not looked for in output: replacing every `1` hides nothing and ruins all.
+const NEEDLE_MIN: usize = 4;
+/// What stands where a secret stood.
+const MASK: &str = "[secret]";
+
+/// Reads the value of the secret `name` where `provider` keeps it.
+pub fn read(name: &Name, provider: &SecretProvider) -> Result<SecretText, SecretError> {
+    let fail = |place: String, why: Why| SecretError { name: name.clone(), place, why };
+    match provider {
+        SecretProvider::Env(variable) => {
+            from_env(variable).map_err(|why| fail(format!("environment variable {variable}"), why))
+        }
+        SecretProvider::File(path) => from_file(path).map_err(|why| fail(format!("file {path}"), why)),
+    }
+}
+
+fn from_env(variable: &str) -> Result<SecretText, Why> {
+    let value = std::env::var_os(variable).ok_or(Why::NotSet)?;
+    check(value.into_encoded_bytes())
+}
+
+fn from_file(path: &HostPath) -> Result<SecretText, Why> {
+    let file = File::open(path.as_str()).map_err(Why::Io)?;
+    let meta = file.metadata().map_err(Why::Io)?;
+    let owner = meta.uid();
+    if !meta.is_file() {
+        return Err(Why::NotAFile);
+    }
+    if owner != 0 && owner != geteuid().as_raw() {
+        return Err(Why::Owner(owner));
+    }
+    if meta.mode() & 0o077 != 0 {
+        return Err(Why::Mode(meta.mode() & 0o7777));
+    }
+    let mut bytes = Vec::with_capacity(meta.len().min(SECRET_MAX) as usize + 1);
+    file.take(SECRET_MAX + 1).read_to_end(&mut bytes).map_err(Why::Io)?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    check(bytes)
+}
+
+fn check(bytes: Vec<u8>) -> Result<SecretText, Why> {
+    let text = SecretText(bytes);
+    match std::str::from_utf8(&text.0) {
+        _ if text.0.is_empty() => Err(Why::Empty),
+        _ if text.0.len() as u64 > SECRET_MAX => Err(Why::TooLong),
+        Ok(value) if !value.contains('\0') => Ok(text),
+        _ => Err(Why::NotText),
+    }
+}
+
+/// The value of a secret: UTF-8 without NUL, 1 byte to 64 KiB. Overwritten when dropped.
+#[derive(Clone)]
+pub struct SecretText(Vec<u8>);
+
+impl SecretText {
+    /// The value, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        // `check` refused anything else.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+impl Drop for SecretText {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // Keeps the compiler from dropping the store.
+        std::hint::black_box(&self.0);
+    }
+}
+
+/// Why a secret could not be read. Names the secret and its provider, never a part of its value.
+#[derive(Debug)]
+pub struct SecretError {
+    name: Name,
+    place: String,
+    why: Why,
+}
+
+#[derive(Debug)]
+enum Why {
+    NotSet,
+    Empty,
+    TooLong,
+    NotText,
+    NotAFile,
+    Owner(u32),
+    Mode(u32),
+    Io(io::Error),
+}
+
+impl SecretError {
+    fn help(&self) -> Option<String> {
+        let file = self.place.strip_prefix("file ");
+        match (&self.why, file) {
+            (Why::Mode(_), Some(file)) => Some(format!("run `chmod 0600 {file}`")),
+            (Why::Owner(_), Some(file)) => {
+                Some(format!("give {file} to root or to the user that runs deployfile"))
+            }
+            (Why::NotSet, _) => Some("set it where deployfile is started".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read secret `{}` from {}", self.name, self.place)?;
+        match &self.why {
+            Why::NotSet => f.write_str(": it is not set"),
+            Why::Empty => f.write_str(": it is empty"),
+            Why::TooLong => write!(f, ": it is longer than {SECRET_MAX} bytes"),
+            Why::NotText => f.write_str(": it is not UTF-8 text without NUL"),
+            Why::NotAFile => f.write_str(": it is not a regular file"),
+            Why::Owner(uid) => write!(f, ": it belongs to uid {uid}, neither to us nor to root"),
+            Why::Mode(mode) => write!(f, ": its mode {mode:04o} lets group or others in"),
+            Why::Io(_) => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for SecretError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.why {
+            Why::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// The failure of a step that needs the secret.
+pub fn failure(error: &SecretError) -> Failure {
+    let failure = Failure::from_error("secret::unreadable", error);
+    Failure { kind: FailureKind::Refused, help: error.help(), ..failure }
+}
+
+/// Replaces the values of secrets in lines: as they are, in base64 at any alignment, and URL-encoded. A value of
+/// several lines is looked for line by line; parts shorter than 4 bytes are not looked for.
+#[derive(Clone, Default)]
+pub struct Redactor(Arc<Vec<String>>);
+
+impl Redactor {
+    /// Looks for these.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a SecretText>) -> Self {
+        let mut needles: Vec<String> =
+            secrets.into_iter().flat_map(|secret| forms(secret.reveal())).collect();
+        needles.retain(|needle| needle.len() >= NEEDLE_MIN);
+        // Longest first, so that a value that contains another is replaced whole.
+        needles.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        needles.dedup();
+        Self(Arc::new(needles))
+    }
+
+    /// The line with every secret replaced. `cut`: the line goes on but was cut off here, so that it may end in the
+    /// beginning of a secret, which is replaced as well.
+    pub fn line(&self, line: &str, cut: bool) -> String {
+        let mut line = line.to_owned();
+        for needle in self.0.iter().filter(|needle| !needle.is_empty()) {
+            if line.contains(needle.as_str()) {
+                line = line.replace(needle.as_str(), MASK);
+            }
+        }
+        if cut && let Some(at) = self.0.iter().filter_map(|needle| begun(&line, needle)).min() {
+            line.replace_range(at.., MASK);
+        }
+        line
+    }
+}
+
+/// Where the end of `line` is the beginning of `needle`, of at least [`NEEDLE_MIN`] bytes.
+fn begun(line: &str, needle: &str) -> Option<usize> {
+    (NEEDLE_MIN..needle.len().min(line.len() + 1))
+        .rev()
+        .find(|n| needle.is_char_boundary(*n) && line.ends_with(&needle[..*n]))
+        .map(|n| line.len() - n)
+}
+
+fn forms(value: &str) -> Vec<String> {
+    let mut forms: Vec<String> = value.lines().map(|line| crate::process::escape(line.as_bytes())).collect();
+    forms.extend(base64_forms(value.as_bytes()));
+    forms.extend([url_encoded(value, false), url_encoded(value, true)]);
+    forms
+}
+
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The characters of base64 (RFC 4648) that depend on nothing but the value, wherever in a text it begins.
+fn base64_forms(value: &[u8]) -> Vec<String> {
+    let at = |alphabet: &[u8; 64], skip: usize| -> String {
+        let bits = |n: usize| {
+            // The n-th bit of `skip` unknown bytes followed by the value.
+            let byte = (n / 8).checked_sub(skip).and_then(|i| value.get(i)).copied().unwrap_or(0);
+            usize::from(byte >> (7 - n % 8) & 1)
+        };
+        let (first, end) = ((skip * 8).div_ceil(6), (skip + value.len()) * 8 / 6);
+        (first..end)
+            .map(|i| char::from(alphabet[(0..6).fold(0, |sum, b| sum << 1 | bits(i * 6 + b))]))
+            .collect()
+    };
+    (0..3).flat_map(|skip| [at(STANDARD, skip), at(URL_SAFE, skip)]).collect()
+}
+
+fn url_encoded(value: &str, plus_for_space: bool) -> String {
+    value
+        .bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            b' ' if plus_for_space => "+".to_owned(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(value: &str) -> SecretText {
+        check(value.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn every_form_of_a_secret_is_replaced() {
+        let redactor = Redactor::new([&secret("p4ss w/rd?")]);
+        let line = |text: &str| redactor.line(text, false);
+        assert_eq!(line("url=p4ss w/rd?!"), "url=[secret]!");
+        assert_eq!(line("p4ss%20w%2Frd%3F p4ss+w%2Frd%3F"), "[secret] [secret]");
+        // base64 of "p4ss w/rd?", "u:p4ss w/rd?" and "me:p4ss w/rd?", as `base64` prints them.
+        for encoded in ["cDRzcyB3L3JkPw==", "dTpwNHNzIHcvcmQ/", "bWU6cDRzcyB3L3JkPw=="] {
+            let shown = line(encoded);
+            assert!(shown.contains(MASK), "{encoded} became {shown}");
+            assert!(shown.len() <= MASK.len() + 7, "{encoded} became {shown}");
+        }
+        assert_eq!(line("nothing to hide"), "nothing to hide");
+        assert_eq!(Redactor::default().line("p4ss w/rd?", false), "p4ss w/rd?");
+    }
+
+    #[test]
+    fn a_cut_line_does_not_end_in_half_a_secret() {
+        let redactor = Redactor::new([&secret("correct-horse")]);
+        assert_eq!(redactor.line("key=correct-ho", true), "key=[secret]");
+        assert_eq!(redactor.line("key=correct-ho", false), "key=correct-ho");
+        assert_eq!(redactor.line("key=corr", true), "key=[secret]");
+        assert_eq!(redactor.line("key=cor", true), "key=cor");
+        assert_eq!(redactor.line("", true), "");
+    }
+
+    #[test]
+    fn long_values_and_values_of_several_lines() {
+        let redactor = Redactor::new([&secret("first line\nsecond line"), &secret("second"), &secret("ab")]);
+        assert_eq!(redactor.line("x first line", false), "x [secret]");
+        assert_eq!(redactor.line("second line, second, ab", false), "[secret], [secret], ab");
+    }
+
+    #[test]
+    fn nothing_prints_a_value() {
+        assert_eq!(format!("{:?}", secret("hunter2hunter2")), "SecretText(…)");
+    }
+}

@@ -1,0 +1,157 @@
+//! `status`: what is served, by which services, and what is left to do. Reads only.
+
+use crate::args::{EnvArg, Global};
+use crate::error::{CliError, Stop, exit};
+use crate::host::{self, LocalHost};
+use crate::project;
+use crate::terminal::Terminal;
+use crate::verb::lock;
+use crate::verb::releases::current_id;
+use crate::verb::service::{ServiceState, states};
+use deployfile_disk::Dir;
+use deployfile_exec::{Stop as Wish, Tell};
+use deployfile_model::{Name, ReleaseId};
+use deployfile_record::event::Stream;
+use deployfile_record::{Effect, FORMAT, Failure, Ledger, Tail};
+use deployfile_report::plan::short;
+use deployfile_system::{observe, probe, release};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a service may take to say its build id before `status` goes on without it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+pub(crate) fn run(args: &EnvArg, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
+    let opened = project::open(global, terminal)?;
+    let environment = opened.environment(args.env.as_deref(), global)?;
+    let spec = opened.spec(&environment, &BTreeMap::new(), terminal)?;
+    let local = host::open(&spec)?;
+    let status = look(&local)?;
+    if terminal.is_json() {
+        let hosts = json!([document(&local, &status)]);
+        terminal.document(&json!({ "format": FORMAT, "environment": environment, "hosts": hosts }))?;
+    } else {
+        terminal.answer(&text(&local, &status))?;
+    }
+    Ok(exit::DONE)
+}
+
+struct Status {
+    ledger: Ledger,
+    current: Option<ReleaseId>,
+    served: Option<String>,
+    services: Vec<ServiceState>,
+    lock: Value,
+    drift: Vec<String>,
+}
+
+fn look(local: &LocalHost) -> Result<Status, Stop> {
+    let ledger = local.ledger()?;
+    let current = current_id(local)?;
+    let known = current.as_ref().filter(|id| ledger.releases.contains_key(id));
+    let (mut drift, mut services, mut served) = (Vec::new(), Vec::new(), None);
+    if let (Some(id), Some(root)) = (known, &local.root) {
+        drift = observe::drift(root, id)?;
+        let tail = tail_of(root, id)?;
+        services = states(local, &tail)?;
+        served = ask_build(tail.probes.iter().map(|(effect, _)| effect));
+    }
+    Ok(Status { lock: lock::state(local)?, ledger, current, served, services, drift })
+}
+
+/// Asks the running service once, where the release says how.
+fn ask_build<'a>(effects: impl Iterator<Item = &'a Effect>) -> Option<String> {
+    let mut effects = effects;
+    let probe = effects.find_map(|effect| match effect {
+        Effect::ProbeBuild { probe, .. } => Some(probe.clone()),
+        _ => None,
+    })?;
+    let asked = probe::plain(&probe).ok()?;
+    probe::answer(&asked, ANSWER_WITHIN, &Wish::new(), &mut Silent).ok()
+}
+
+/// The tail of a release that the journal knows.
+pub(crate) fn tail_of(root: &Dir, id: &ReleaseId) -> Result<Tail, Stop> {
+    let read = || -> Result<Option<Tail>, Failure> { Ok(release::read_tail(&release::open(root, id)?)?) };
+    read()?.ok_or_else(|| {
+        let error = CliError::new(
+            "release::not-sealed",
+            exit::REFUSED,
+            format!("release {id} was not rendered completely"),
+        );
+        error.help("deployfile resume finishes it").into()
+    })
+}
+
+/// Nobody listens to the probes of `status`.
+struct Silent;
+
+impl Tell for Silent {
+    fn output(&mut self, _: Stream, _: &str) {}
+    fn probe(&mut self, _: &Name, _: u32, _: bool, _: &str) {}
+    fn hook(&mut self, _: &Name, _: &str, _: &str) {}
+    fn warning(&mut self, _: &str, _: Option<&str>) {}
+    fn spawned(&mut self, _: u32, _: u64, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+fn document(local: &LocalHost, status: &Status) -> Value {
+    let facts = status.current.as_ref().and_then(|id| status.ledger.releases.get(id));
+    let interrupted =
+        status.ledger.open.as_ref().map(|open| json!({ "run": open.run, "stage": stage(local, open) }));
+    json!({
+        "name": local.name,
+        "root": local.layout.root,
+        "current": status.current,
+        "previous": status.ledger.previous(),
+        "build_id": facts.and_then(|facts| facts.build_id.clone()),
+        "served_build_id": status.served,
+        "services": status.services.iter().map(ServiceState::document).collect::<Vec<_>>(),
+        "lock": status.lock,
+        "interrupted": interrupted,
+        "drift": status.drift,
+    })
+}
+
+/// The stage that an open run was in.
+fn stage(local: &LocalHost, open: &deployfile_record::ledger::OpenRun) -> Option<&'static str> {
+    let plan = local.store().ok()??.plan(&open.plan).ok()?;
+    let host = plan.host(&local.name)?;
+    let last = open.facts.iter().rev().find_map(deployfile_record::Fact::intent)?;
+    let machine = deployfile_engine::Machine::new(host);
+    Some(machine.step(last)?.stage.name())
+}
+
+fn text(local: &LocalHost, status: &Status) -> String {
+    let mut out = format!("{}  {}\n", local.name, local.layout.root);
+    let mut line = |key: &str, value: &str| out.push_str(&format!("  {key:10} {value}\n"));
+    match &status.current {
+        None => line("current", "nothing is served"),
+        Some(id) => {
+            let build = status.ledger.releases.get(id).and_then(|facts| facts.build_id.as_ref());
+            let build = build.map(|id| format!(" (build {})", short(id.as_str()))).unwrap_or_default();
+            line("current", &format!("{id}{build}"));
+        }
+    }
+    if let Some(previous) = status.ledger.previous() {
+        line("previous", previous.as_str());
+    }
+    if let Some(served) = &status.served {
+        line("serves", &format!("build {}", short(served)));
+    }
+    for service in &status.services {
+        line("service", &service.line());
+    }
+    line("lock", &lock::line(&status.lock));
+    for drift in &status.drift {
+        line("drift", drift);
+    }
+    if let Some(open) = &status.ledger.open {
+        let stage = stage(local, open).map(|stage| format!(" in stage {stage}")).unwrap_or_default();
+        line("interrupted", &format!("run {}{stage}", open.run));
+        out.push_str("next: deployfile resume\n");
+    }
+    out
+}
