@@ -8,6 +8,7 @@ use crate::keeper::Keeper;
 use crate::protocol::{Answer, Ask, Refusal};
 use crate::service::Service;
 use crate::sockets::{MAX_ADDRESSES, SocketError};
+use crate::steer::Side;
 use deployfile_model::{Name, OnDeploy};
 use deployfile_record::{FORMAT, Unit};
 use std::time::{Duration, Instant};
@@ -46,7 +47,7 @@ impl Keeper {
             Ask::Status => Wait::Not(Answer::Status(self.status())),
             Ask::Ensure { unit, on_deploy } => self.ensure(*unit, on_deploy, now)?,
             Ask::BeginHandover { unit } => self.begin_handover(*unit, now)?,
-            Ask::FinishHandover { name } => self.finish_handover(name)?,
+            Ask::FinishHandover { name } => self.finish_handover(name, now)?,
             Ask::AbortHandover { name } => self.abort_handover(name),
             Ask::Forget { name } => self.forget(name),
             Ask::Start { name } => self.start(name, now)?,
@@ -154,17 +155,17 @@ impl Keeper {
             }
             // There is nothing to hand over from.
             Some(current) if !current.is_alive() => service.replace(id, unit),
-            Some(_) | None => service.add(Generation::new(id, Role::Next, unit)),
+            Some(current) => {
+                let side = current.side.other();
+                service.add(Generation::new(id, Role::Next, unit, side));
+            }
+            None => service.add(Generation::new(id, Role::Next, unit, Side::default())),
         }
         Ok(Wait::Settled(name, id))
     }
 
-    fn finish_handover(&mut self, name: Name) -> Result<Wait, Refusal> {
-        let service = self.known(&name)?;
-        if service.by_role(Role::Next).is_some() {
-            service.reassign(Role::Current, Role::Retiring);
-            service.reassign(Role::Next, Role::Current);
-        }
+    fn finish_handover(&mut self, name: Name, now: Instant) -> Result<Wait, Refusal> {
+        self.known(&name)?.hand_over(now);
         Ok(Wait::Retired(name))
     }
 
@@ -259,7 +260,7 @@ impl Keeper {
 
     /// Binds what is not bound yet, so that an address that cannot be had changes nothing.
     fn check_sockets(&mut self, unit: &Unit) -> Result<(), Refusal> {
-        let Err(error) = self.sockets.obtain(&unit.listen) else { return Ok(()) };
+        let Err(error) = self.sockets.obtain(&unit.listen, Side::default()) else { return Ok(()) };
         let own = self.services.get(&unit.name).and_then(|service| service.by_role(Role::Current));
         let has =
             |address: &String| own.is_some_and(|own| own.is_alive() && own.unit.listen.contains(address));

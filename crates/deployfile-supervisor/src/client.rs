@@ -151,10 +151,14 @@ impl Client {
         self.ask_done(Ask::Ensure { unit: Box::new(unit.clone()), on_deploy })
     }
 
-    /// Starts the unit's processes beside those that run, with the same sockets, and waits until they do. Nothing
-    /// happens when the service runs as `unit` says already.
-    pub fn begin_handover(&mut self, unit: &Unit) -> Result<(), ClientError> {
-        self.ask_done(Ask::BeginHandover { unit: Box::new(unit.clone()) })
+    /// Starts the unit's processes beside those that run, listening at the same addresses, and waits until they do.
+    /// Nothing happens when the service runs as `unit` says already.
+    ///
+    /// Tells whether old and new are apart ([`ServiceStatus::is_apart`]); where they are not, they accept side by side.
+    pub fn begin_handover(&mut self, unit: &Unit) -> Result<bool, ClientError> {
+        self.ask_done(Ask::BeginHandover { unit: Box::new(unit.clone()) })?;
+        let services = self.status()?;
+        Ok(services.iter().any(|service| service.name == unit.name && service.is_apart))
     }
 
     /// Drains and stops the processes from before the hand-over, and waits until they have ended. Nothing happens when

@@ -1,6 +1,6 @@
 //! Becoming a process that belongs to nobody: a session of its own, nothing inherited, the root as its only argument.
 
-use crate::{inherited, layout};
+use crate::{identity, inherited, layout};
 use deployfile_disk::Dir;
 use deployfile_model::HostPath;
 use rustix::fs::Mode;
@@ -26,7 +26,7 @@ pub(crate) enum Detached {
 /// service manager or cron made this one the leader of a session, gets it ready to stay.
 pub(crate) fn detach(verb: &str, root: &HostPath) -> io::Result<Detached> {
     inherited::close_on_exec()?;
-    let is_leader = rustix::process::getsid(None)? == rustix::process::getpid();
+    let is_leader = identity::leads_a_session()?;
     if std::env::var_os(MARK).is_none() && !is_leader {
         let starting = Command::new(own_program())
             .arg0("deployfile")

@@ -3,6 +3,7 @@
 use crate::slot::{Slot, Taken};
 use crate::sockets::Sockets;
 use crate::state::{RecordedGeneration, RecordedProcess};
+use crate::steer::Side;
 use crate::{drain, logs, shim, verb};
 use deployfile_disk::{Dir, DiskError};
 use deployfile_model::HostPath;
@@ -12,6 +13,13 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::time::{Duration, Instant};
+
+/// Connections that were on their way when new ones were sent elsewhere arrive within this time.
+const LEAVE_MIN: Duration = Duration::from_millis(200);
+/// A generation that does not accept what waits for it is stopped all the same after this time.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+/// How often a leaving generation is looked at.
+const LEAVE_LOOK: Duration = Duration::from_millis(20);
 
 /// What a generation is to its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +50,10 @@ pub(crate) struct Generation {
     /// How many there are to be.
     pub(crate) count: u32,
     slots: Vec<Slot>,
+    /// Which sockets of its addresses it has.
+    pub(crate) side: Side,
+    /// Since when new connections go elsewhere, while it still accepts those that came before.
+    leaving_since: Option<Instant>,
     /// Set while it is out of traffic: from then on it may be stopped.
     drained_at: Option<Instant>,
     is_file_away: bool,
@@ -50,7 +62,7 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    pub(crate) fn new(id: u64, role: Role, unit: Unit) -> Self {
+    pub(crate) fn new(id: u64, role: Role, unit: Unit, side: Side) -> Self {
         let count = unit.numprocs;
         Self {
             id,
@@ -58,6 +70,8 @@ impl Generation {
             unit,
             count,
             slots: Vec::new(),
+            side,
+            leaving_since: None,
             drained_at: None,
             is_file_away: true,
             is_reload_due: false,
@@ -70,8 +84,10 @@ impl Generation {
         is_same_place: bool,
         now: Instant,
     ) -> io::Result<Self> {
-        let mut generation = Self::new(recorded.id, recorded.role, recorded.unit);
+        let mut generation = Self::new(recorded.id, recorded.role, recorded.unit, recorded.side);
         generation.count = recorded.count;
+        // Whether it had left already was not recorded.
+        generation.leaving_since = Some(now).filter(|_| generation.role == Role::Retiring);
         if is_same_place {
             let slots = recorded.processes.into_iter().map(|process| Slot::take_up(process, now));
             generation.slots = slots.collect::<io::Result<_>>()?;
@@ -95,6 +111,7 @@ impl Generation {
             id: self.id,
             role: self.role,
             count: self.count,
+            side: self.side,
             unit: self.unit.clone(),
             processes: self.slots.iter().filter_map(process).collect(),
         }
@@ -148,6 +165,27 @@ impl Generation {
         }
     }
 
+    /// It hands over: from now on new connections go to another generation, and it stops when it has those that came
+    /// before.
+    pub(crate) fn leave(&mut self, now: Instant) {
+        self.role = Role::Retiring;
+        self.leaving_since = Some(now);
+    }
+
+    /// Looks whether it has accepted all that came before it left.
+    pub(crate) fn watch_leaving(&mut self, sockets: &Sockets, now: Instant) {
+        if let Some(since) = self.leaving_since {
+            let left_for = now.saturating_duration_since(since);
+            let (addresses, side) = (&self.unit.listen, self.side);
+            let may_have_more =
+                left_for < LEAVE_MIN || (left_for < LEAVE_MAX && sockets.has_waiting(addresses, side));
+            // With a socket that others accept from as well, nothing can be left behind.
+            if !self.is_alive() || !sockets.can_steer(addresses) || !may_have_more {
+                self.leaving_since = None;
+            }
+        }
+    }
+
     /// How long its stop takes at most.
     pub(crate) fn stop_takes(&self) -> Duration {
         stop_takes(&self.unit)
@@ -198,7 +236,7 @@ impl Generation {
 
     fn lower(&mut self, may_take_file: bool, now: Instant) {
         self.slots.iter_mut().for_each(Slot::rest);
-        if !self.is_alive() {
+        if !self.is_alive() || self.leaving_since.is_some() {
             return;
         }
         let drained_at = match self.drained_at {
@@ -237,7 +275,7 @@ impl Generation {
             let num = slot.num();
             let Some(taken) = slot.taken_mut().filter(|taken| taken.waits_for_launch()) else { continue };
             let launch = shim::Launch { unit: unit.clone(), num };
-            let launched = match sockets.obtain(&unit.listen) {
+            let launched = match sockets.obtain(&unit.listen, self.side) {
                 Ok(fds) => taken
                     .process
                     .launch(&launch, &fds)
@@ -282,7 +320,8 @@ impl Generation {
     /// When something is to be done that no descriptor tells of.
     pub(crate) fn wakes_at(&self) -> Option<Instant> {
         let drained = self.drained_at.filter(|_| self.processes().any(|taken| !taken.is_stopping()));
-        self.slots.iter().filter_map(Slot::wakes_at).chain(drained).min()
+        let leaving = self.leaving_since.map(|_| Instant::now() + LEAVE_LOOK);
+        self.slots.iter().filter_map(Slot::wakes_at).chain(drained).chain(leaving).min()
     }
 }
 

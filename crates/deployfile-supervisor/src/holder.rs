@@ -30,9 +30,9 @@ const SEND_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) enum HoldAsk {
     /// The addresses that are held.
     List,
-    /// Listen on this address, unless that is so already, and hand the socket over.
+    /// Listen on this address, unless that is so already, and hand its sockets over.
     Hold(String),
-    /// Keep the socket that comes beside this message: an earlier holder of it died.
+    /// Keep the sockets that come beside this message: an earlier holder of them died.
     Adopt(String),
     /// Close the sockets of these addresses.
     Release(Vec<String>),
@@ -42,7 +42,7 @@ pub(crate) enum HoldAsk {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum HoldAnswer {
-    /// It is as asked; for [`HoldAsk::Hold`], the socket comes beside this message.
+    /// It is as asked; for [`HoldAsk::Hold`], the sockets come beside this message.
     Done,
     /// For [`HoldAsk::List`].
     Held(Vec<String>),
@@ -94,14 +94,14 @@ enum Talk {
 }
 
 /// Answers until the other side hangs up, or has released the last socket.
-fn converse(stream: &UnixStream, held: &mut BTreeMap<String, OwnedFd>) -> io::Result<Talk> {
+fn converse(stream: &UnixStream, held: &mut BTreeMap<String, Vec<OwnedFd>>) -> io::Result<Talk> {
     let mut inbox = Inbox::default();
     while let Some(ask) = inbox.wait(stream)? {
         let is_release = matches!(ask, HoldAsk::Release(_));
         let answer = answer(&ask, inbox.take_descriptors(), held);
         match (&ask, &answer) {
             (HoldAsk::Hold(address), HoldAnswer::Done) => {
-                let fds: Vec<_> = held.get(address).map(|fd| fd.as_fd()).into_iter().collect();
+                let fds: Vec<_> = held.get(address).into_iter().flatten().map(|fd| fd.as_fd()).collect();
                 send(stream, &answer, &fds)?;
             }
             _ => send(stream, &answer, &[])?,
@@ -113,26 +113,24 @@ fn converse(stream: &UnixStream, held: &mut BTreeMap<String, OwnedFd>) -> io::Re
     Ok(Talk::HungUp)
 }
 
-fn answer(ask: &HoldAsk, mut fds: Vec<OwnedFd>, held: &mut BTreeMap<String, OwnedFd>) -> HoldAnswer {
+fn answer(ask: &HoldAsk, fds: Vec<OwnedFd>, held: &mut BTreeMap<String, Vec<OwnedFd>>) -> HoldAnswer {
     match ask {
         HoldAsk::List => HoldAnswer::Held(held.keys().cloned().collect()),
         HoldAsk::Hold(address) if held.contains_key(address) => HoldAnswer::Done,
         HoldAsk::Hold(address) => match listen::open(address) {
-            Ok(socket) => {
-                held.insert(address.clone(), socket);
+            Ok(sockets) => {
+                held.insert(address.clone(), sockets);
                 HoldAnswer::Done
             }
             Err(error) => HoldAnswer::Refused(error.to_string()),
         },
-        HoldAsk::Adopt(address) => match fds.pop() {
-            Some(socket) => {
-                held.insert(address.clone(), socket);
-                HoldAnswer::Done
-            }
-            None => {
-                HoldAnswer::Refused(format!("cannot keep `{address}`: no socket came beside the message"))
-            }
-        },
+        HoldAsk::Adopt(address) if fds.is_empty() => {
+            HoldAnswer::Refused(format!("cannot keep `{address}`: no socket came beside the message"))
+        }
+        HoldAsk::Adopt(address) => {
+            held.insert(address.clone(), fds);
+            HoldAnswer::Done
+        }
         HoldAsk::Release(addresses) => {
             let failed: Vec<String> = addresses.iter().filter_map(|address| release(address, held)).collect();
             if failed.is_empty() { HoldAnswer::Done } else { HoldAnswer::Refused(failed.join("; ")) }
@@ -141,7 +139,7 @@ fn answer(ask: &HoldAsk, mut fds: Vec<OwnedFd>, held: &mut BTreeMap<String, Owne
 }
 
 /// Closes one socket; tells what went wrong.
-fn release(address: &str, held: &mut BTreeMap<String, OwnedFd>) -> Option<String> {
+fn release(address: &str, held: &mut BTreeMap<String, Vec<OwnedFd>>) -> Option<String> {
     held.remove(address)?;
     listen::remove(address).err().map(|error| error.to_string())
 }

@@ -72,6 +72,16 @@ impl ProcessId {
     }
 }
 
+/// Whether this process leads a session: its number is the session's (fields 1 and 6 of `/proc/self/stat`, proc(5)).
+///
+/// Not asked of getsid(2): where the session began outside of our pid namespace it answers 0, which is no process and
+/// which `rustix` (1.1) takes for one.
+pub(crate) fn leads_a_session() -> io::Result<bool> {
+    let text = fs::read_to_string("/proc/self/stat")?;
+    let session = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3));
+    Ok(session.is_some() && session == text.split_whitespace().next())
+}
+
 struct Seen {
     start_ticks: u64,
     is_zombie: bool,

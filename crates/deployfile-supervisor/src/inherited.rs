@@ -1,7 +1,7 @@
 //! Descriptors that somebody left open for us.
 //!
 //! A descriptor that this program did not open has no owner in Rust, so the standard library and rustix reach it only
-//! by its number, and that is `unsafe`. It is the one place of this crate that is.
+//! by its number, and that is `unsafe`. Beside `steer`, it is the one place of this crate that is.
 #![allow(unsafe_code, reason = "an inherited descriptor has a number and no owner")]
 
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};

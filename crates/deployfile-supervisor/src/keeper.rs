@@ -82,8 +82,9 @@ impl Keeper {
     pub(crate) fn step(&mut self, now: Instant) {
         // Somebody removed the root: what it serves is gone, and nobody could ever ask for anything again.
         self.is_closing |= self.dir.stat_self().is_ok_and(|dir| dir.nlink == 0);
+        self.steer();
         for service in self.services.values_mut() {
-            self.is_dirty |= service.step(self.is_closing, &self.logs, now);
+            self.is_dirty |= service.step(self.is_closing, &self.sockets, &self.logs, now);
         }
         let known = self.services.len();
         self.services.retain(|_, service| !service.is_forgotten || service.is_alive());
@@ -99,6 +100,19 @@ impl Keeper {
         }
         self.tend_sockets();
         self.rotate_logs(now);
+    }
+
+    /// Before anything is stopped: what is to end must not get new connections.
+    fn steer(&mut self) {
+        for (name, service) in &self.services {
+            let serves = |generation: &&Generation| !generation.role.is_retiring();
+            let course = service.course();
+            for address in service.generations().iter().filter(serves).flat_map(|one| &one.unit.listen) {
+                if let Err(error) = self.sockets.steer(address, course) {
+                    verb::note(&format!("service {name}: cannot steer connections to `{address}`: {error}"));
+                }
+            }
+        }
     }
 
     /// Writes the record if it changed. Tells whether what is in memory is durable now.
@@ -186,7 +200,7 @@ impl Keeper {
     /// The state of all services.
     pub(crate) fn status(&self) -> Vec<protocol::ServiceStatus> {
         let status = |(name, service): (&Name, &Service)| -> Option<ServiceStatus> {
-            service.status(name, self.is_closing)
+            service.status(name, self.is_closing, &self.sockets)
         };
         self.services.iter().filter_map(status).collect()
     }

@@ -1,18 +1,20 @@
 //! Addresses that services listen on: `HOST:PORT` and `unix:PATH`.
 
 use crate::place;
+use crate::steer::{Course, steer};
 use deployfile_disk::{DiskError, Kind};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use std::fmt;
 use std::io;
-use std::net::ToSocketAddrs as _;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
-const UNIX: &str = "unix:";
+/// What addresses of unix sockets begin with.
+pub(crate) const UNIX: &str = "unix:";
 
 /// Why an address cannot be listened on. The message names the address.
 #[derive(Debug)]
@@ -50,10 +52,11 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// Opens, binds and listens.
-pub(crate) fn open(address: &str) -> Result<OwnedFd, ListenError> {
+/// Opens, binds and listens: two sockets at a TCP address, of which the first gets all connections until they are
+/// steered (`steer`), and one where that cannot be.
+pub(crate) fn open(address: &str) -> Result<Vec<OwnedFd>, ListenError> {
     let opened = match address.strip_prefix(UNIX) {
-        Some(path) if path.starts_with('/') => open_unix(path),
+        Some(path) if path.starts_with('/') => open_unix(path).map(|socket| vec![socket]),
         Some(_) => Err(Why::Form),
         None => open_tcp(address),
     };
@@ -70,23 +73,47 @@ pub(crate) fn remove(address: &str) -> Result<(), DiskError> {
     }
 }
 
-fn open_tcp(address: &str) -> Result<OwnedFd, Why> {
+fn open_tcp(address: &str) -> Result<Vec<OwnedFd>, Why> {
     let (host, port) = address.rsplit_once(':').ok_or(Why::Form)?;
     if host.is_empty() || port.parse::<u16>().is_err() {
         return Err(Why::Form);
     }
     let resolved = address.to_socket_addrs().map_err(Why::Unresolved)?.next();
     let resolved = resolved.ok_or_else(|| Why::Unresolved(io::ErrorKind::NotFound.into()))?;
-    let family = if resolved.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let failed = |verb: &'static str| move |error: Errno| Why::Call(verb, error.into());
+    let first = tcp_socket(&resolved)?;
+    bind(&first, &resolved).map_err(not_bound)?;
+    // Set after the first socket was bound: the address must have been free, also of programs that would share it.
+    let can_share = sockopt::set_socket_reuseport(&first, true).is_ok();
+    listen(&first, BACKLOG).map_err(not_bound)?;
+    if !can_share || steer(&first, Course::default()).is_err() {
+        // An old or a simulated kernel: old and new share one socket in a hand-over.
+        return Ok(vec![first]);
+    }
+    // Port 0 is known only now.
+    let bound = rustix::net::getsockname(&first).map_err(failed("ask for the address"))?;
+    let second = tcp_socket(&resolved)?;
+    sockopt::set_socket_reuseport(&second, true).map_err(failed("set SO_REUSEPORT"))?;
+    bind(&second, &bound).and_then(|()| listen(&second, BACKLOG)).map_err(not_bound)?;
+    Ok(vec![first, second])
+}
+
+fn tcp_socket(address: &SocketAddr) -> Result<OwnedFd, Why> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(failed("open a socket"))?;
     // A restart must not wait for connections of the past (TIME_WAIT, tcp(7)).
     sockopt::set_socket_reuseaddr(&socket, true).map_err(failed("set SO_REUSEADDR"))?;
-    match bind(&socket, &resolved).and_then(|()| listen(&socket, BACKLOG)) {
-        Ok(()) => Ok(socket),
-        Err(Errno::ADDRINUSE) => Err(Why::InUse),
-        Err(error) => Err(Why::Call("bind", error.into())),
+    Ok(socket)
+}
+
+fn failed(verb: &'static str) -> impl Fn(Errno) -> Why {
+    move |error| Why::Call(verb, error.into())
+}
+
+fn not_bound(error: Errno) -> Why {
+    match error {
+        Errno::ADDRINUSE => Why::InUse,
+        error => Why::Call("bind", error.into()),
     }
 }
 

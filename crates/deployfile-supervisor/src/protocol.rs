@@ -84,6 +84,9 @@ pub struct ServiceStatus {
     pub last_exit: Option<String>,
     /// A hand-over was begun and neither finished nor aborted.
     pub is_handing_over: bool,
+    /// In that hand-over, connections to its TCP addresses reach the old processes, and only those with
+    /// [`PROBE_TRAFFIC_CLASS`](crate::PROBE_TRAFFIC_CLASS) the new ones.
+    pub is_apart: bool,
 }
 
 /// What a service is doing.

@@ -5,6 +5,7 @@ use crate::protocol::{ServiceState, ServiceStatus};
 use crate::slot::{Slot, Taken};
 use crate::sockets::Sockets;
 use crate::state::RecordedService;
+use crate::steer::{Course, Side};
 use deployfile_disk::Dir;
 use deployfile_model::Name;
 use deployfile_record::Unit;
@@ -66,6 +67,30 @@ impl Service {
         self.generations.push(generation);
     }
 
+    /// The side whose sockets new connections go to.
+    pub(crate) fn serving_side(&self) -> Side {
+        let serving = self.by_role(Role::Current).or_else(|| self.by_role(Role::Next));
+        serving.map(|generation| generation.side).unwrap_or_default()
+    }
+
+    /// Where new connections go.
+    pub(crate) fn course(&self) -> Course {
+        let serving = self.serving_side();
+        let probed = self.by_role(Role::Next).map_or(serving, |next| next.side);
+        Course { serving, probed }
+    }
+
+    /// New connections go to the next generation from now on, and the current one retires. Nothing happens without a
+    /// next one.
+    pub(crate) fn hand_over(&mut self, now: Instant) {
+        if self.by_role(Role::Next).is_some() {
+            if let Some(current) = self.by_role_mut(Role::Current) {
+                current.leave(now);
+            }
+            self.reassign(Role::Next, Role::Current);
+        }
+    }
+
     /// Whoever has the role `from` gets the role `to`.
     pub(crate) fn reassign(&mut self, from: Role, to: Role) {
         for generation in self.generations.iter_mut().filter(|generation| generation.role == from) {
@@ -75,10 +100,11 @@ impl Service {
 
     /// Stops whatever runs before `unit` is started.
     pub(crate) fn replace(&mut self, id: u64, unit: Unit) {
+        let side = self.serving_side();
         for generation in &mut self.generations {
             generation.role = Role::RetiringFirst;
         }
-        self.add(Generation::new(id, Role::Current, unit));
+        self.add(Generation::new(id, Role::Current, unit, side));
     }
 
     /// Stops everything, and is gone then.
@@ -106,15 +132,24 @@ impl Service {
     }
 
     /// Lets every generation do what is next. Tells whether there is something to record.
-    pub(crate) fn step(&mut self, is_closing: bool, logs: &Dir, now: Instant) -> bool {
+    pub(crate) fn step(&mut self, is_closing: bool, sockets: &Sockets, logs: &Dir, now: Instant) -> bool {
         let is_wanted = self.is_wanted(is_closing);
+        for generation in &mut self.generations {
+            generation.watch_leaving(sockets, now);
+        }
         let blocks =
             |generation: &Generation| generation.role == Role::RetiringFirst && generation.is_alive();
         let is_blocked = self.generations.iter().any(blocks);
         let mut is_changed = false;
         for at in 0..self.generations.len() {
             let role = self.generations[at].role;
-            let is_held_back = is_blocked && role == Role::Current && !self.generations[at].is_alive();
+            let is_held_back = !self.generations[at].is_alive()
+                && match role {
+                    Role::Current => is_blocked,
+                    // What a probe asks must be the next one, and not what retires with the same sockets.
+                    Role::Next => self.has_retiring_on(self.generations[at].side),
+                    Role::Retiring | Role::RetiringFirst => false,
+                };
             let runs = is_wanted && !role.is_retiring() && !is_held_back;
             // While others serve at the same address, the file speaks for them.
             let may_take_file = role != Role::Retiring || !self.others_use_file_of(at, is_wanted);
@@ -123,6 +158,12 @@ impl Service {
         let before = self.generations.len();
         self.generations.retain(|generation| !generation.role.is_retiring() || generation.is_alive());
         is_changed || self.generations.len() != before
+    }
+
+    fn has_retiring_on(&self, side: Side) -> bool {
+        let is_there =
+            |other: &Generation| other.role.is_retiring() && other.side == side && other.is_alive();
+        self.generations.iter().any(is_there)
     }
 
     fn others_use_file_of(&self, at: usize, is_wanted: bool) -> bool {
@@ -154,7 +195,7 @@ impl Service {
     }
 
     /// Its state; `None` when there is nothing left of it.
-    pub(crate) fn status(&self, name: &Name, is_closing: bool) -> Option<ServiceStatus> {
+    pub(crate) fn status(&self, name: &Name, is_closing: bool, sockets: &Sockets) -> Option<ServiceStatus> {
         let shown = self.shown()?;
         let processes: Vec<&Taken> = self.generations.iter().flat_map(Generation::processes).collect();
         let oldest = shown.processes().min_by_key(|taken| taken.since);
@@ -169,6 +210,9 @@ impl Service {
             restarts: shown.slots().iter().map(Slot::restarts).sum(),
             last_exit: last_exit.map(str::to_owned),
             is_handing_over: self.by_role(Role::Next).is_some(),
+            is_apart: self
+                .by_role(Role::Next)
+                .is_some_and(|next| next.side != self.serving_side() && sockets.can_steer(&next.unit.listen)),
         })
     }
 

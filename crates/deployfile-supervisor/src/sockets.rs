@@ -3,9 +3,12 @@
 use crate::detach::own_program;
 use crate::holder::{HoldAnswer, HoldAsk};
 use crate::layout::{HOLDER_SOCKET, rel};
+use crate::listen;
+use crate::steer::{Course, Side, steer};
 use crate::wire::{self, Fill, Inbox, MAX_DESCRIPTORS};
 use deployfile_disk::Dir;
 use deployfile_model::HostPath;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -59,12 +62,25 @@ struct Connection {
     inbox: Inbox,
 }
 
+/// The sockets of one address: two where a hand-over can keep old and new apart, one elsewhere.
+struct Held {
+    sockets: Vec<OwnedFd>,
+    /// As it was set last; `None` when that is not known, after a new start of the supervisor.
+    course: Option<Course>,
+}
+
+impl Held {
+    fn of(&self, side: Side) -> Option<&OwnedFd> {
+        self.sockets.get(side.index()).or(self.sockets.first())
+    }
+}
+
 /// All listening sockets of a root.
 pub(crate) struct Sockets {
     root: HostPath,
     dir: Dir,
     connection: Option<Connection>,
-    held: BTreeMap<String, OwnedFd>,
+    held: BTreeMap<String, Held>,
 }
 
 impl Sockets {
@@ -82,8 +98,12 @@ impl Sockets {
         Ok(sockets)
     }
 
-    /// The sockets of these addresses, in their order. All of them, or none is new.
-    pub(crate) fn obtain(&mut self, addresses: &[String]) -> Result<Vec<BorrowedFd<'_>>, SocketError> {
+    /// The sockets of these addresses on that side, in their order. All of them, or none is new.
+    pub(crate) fn obtain(
+        &mut self,
+        addresses: &[String],
+        side: Side,
+    ) -> Result<Vec<BorrowedFd<'_>>, SocketError> {
         let missing: Vec<String> =
             addresses.iter().filter(|address| !self.held.contains_key(*address)).cloned().collect();
         for (at, address) in missing.iter().enumerate() {
@@ -93,7 +113,34 @@ impl Sockets {
                 return Err(error);
             }
         }
-        Ok(addresses.iter().filter_map(|address| self.held.get(address).map(|fd| fd.as_fd())).collect())
+        Ok(addresses.iter().filter_map(|address| Some(self.held.get(address)?.of(side)?.as_fd())).collect())
+    }
+
+    /// Sends new connections to where they are to go. An address with one socket has no choice.
+    pub(crate) fn steer(&mut self, address: &str, course: Course) -> io::Result<()> {
+        let Some(held) = self.held.get_mut(address) else { return Ok(()) };
+        if let [first, _] = held.sockets.as_slice()
+            && held.course != Some(course)
+        {
+            steer(first, course)?;
+            held.course = Some(course);
+        }
+        Ok(())
+    }
+
+    /// Whether new connections to these addresses can be kept from one side: each TCP address has two sockets.
+    pub(crate) fn can_steer(&self, addresses: &[String]) -> bool {
+        let tcp = |address: &&String| !address.starts_with(listen::UNIX);
+        let has_two = |address: &String| self.held.get(address).is_some_and(|held| held.sockets.len() == 2);
+        addresses.iter().filter(tcp).all(has_two)
+    }
+
+    /// Whether a connection waits on this side of these addresses to be accepted.
+    pub(crate) fn has_waiting(&self, addresses: &[String], side: Side) -> bool {
+        let sockets = addresses.iter().filter_map(|address| self.held.get(address)?.of(side));
+        let mut fds: Vec<PollFd<'_>> = sockets.map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+        rustix::io::retry_on_intr(|| poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })))
+            .is_ok_and(|ready| ready > 0)
     }
 
     /// Closes all sockets but these. The holder ends when there are none.
@@ -127,10 +174,12 @@ impl Sockets {
             SocketError::Refused(why) => SocketError::Address { address: address.to_owned(), why },
             error => error,
         })?;
-        let socket =
-            self.connection.as_mut().and_then(|connection| connection.inbox.take_descriptors().pop());
-        let socket = socket.ok_or_else(|| io::Error::other("it handed over no socket"))?;
-        self.held.insert(address.to_owned(), socket);
+        let inbox = self.connection.as_mut().map(|connection| &mut connection.inbox);
+        let sockets = inbox.map(Inbox::take_descriptors).unwrap_or_default();
+        if sockets.is_empty() {
+            return Err(io::Error::other("it handed over no socket").into());
+        }
+        self.held.insert(address.to_owned(), Held { sockets, course: None });
         Ok(())
     }
 
@@ -179,8 +228,9 @@ impl Sockets {
     fn connected(&mut self) -> Result<&mut Connection, SocketError> {
         if self.connection.is_none() {
             let mut connection = self.start()?;
-            for (address, socket) in &self.held {
-                wire::send(&connection.stream, &HoldAsk::Adopt(address.clone()), &[socket.as_fd()])?;
+            for (address, held) in &self.held {
+                let sockets: Vec<_> = held.sockets.iter().map(|socket| socket.as_fd()).collect();
+                wire::send(&connection.stream, &HoldAsk::Adopt(address.clone()), &sockets)?;
                 connection.inbox.wait::<HoldAnswer>(&connection.stream)?;
             }
             self.connection = Some(connection);

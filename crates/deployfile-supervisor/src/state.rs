@@ -4,6 +4,7 @@
 use crate::generation::Role;
 use crate::identity::{ProcessId, Stamp};
 use crate::layout::rel;
+use crate::steer::Side;
 use crate::verb::VerbError;
 use deployfile_disk::{Dir, DiskError};
 use deployfile_model::units::UnixTime;
@@ -45,6 +46,8 @@ pub(crate) struct RecordedGeneration {
     pub(crate) role: Role,
     /// How many processes there are to be.
     pub(crate) count: u32,
+    /// Which sockets of its addresses they have.
+    pub(crate) side: Side,
     pub(crate) unit: Unit,
     pub(crate) processes: Vec<RecordedProcess>,
 }

@@ -95,6 +95,12 @@ fn a_finished_handover_leaves_the_new_and_refuses_no_connection() {
     let (answers, failures) = under_load(&address, || {
         client.begin_handover(&new).unwrap();
         let both = status(&mut client, "web");
+        assert!(both.is_apart, "old and new have sockets of their own");
+        assert!(
+            (0..20).all(|_| ask(&address).unwrap().starts_with("r1 ")),
+            "old serves until new is found good"
+        );
+        assert!((0..20).all(|_| ask_new(&address).starts_with("r2 ")), "a probe asks new");
         assert!(both.is_handing_over && both.pids.len() == 4 && old_pids.iter().all(|pid| is_alive(*pid)));
         client.begin_handover(&new).unwrap();
         assert_eq!(pids(&mut client, "web"), both.pids, "begun twice is begun once");
@@ -107,6 +113,29 @@ fn a_finished_handover_leaves_the_new_and_refuses_no_connection() {
     assert_eq!((&after.release, after.pids.len(), after.is_handing_over), (&new.release, 2, false));
     assert!(old_pids.iter().all(|pid| !is_alive(*pid)));
     assert!((0..20).all(|_| ask(&address).unwrap().starts_with("r2 ")));
+}
+
+/// Mixed versions would be seen: every answer, in the order in which clients began to ask, is of the old release until
+/// the first of the new, and of the new from then on.
+#[test]
+fn no_client_sees_the_old_after_it_saw_the_new() {
+    let rig = Rig::new();
+    let mut client = rig.client();
+    let address = free_address();
+    for round in 0..6 {
+        let unit = |n: u32| Unit { numprocs: 2, ..server(&rig, &format!("r{n}"), &address) };
+        if round == 0 {
+            client.ensure(&unit(0), OnDeploy::Restart).unwrap();
+        }
+        let (answers, failures) = under_load(&address, || {
+            client.begin_handover(&unit(round + 1)).unwrap();
+            client.finish_handover(&name("web")).unwrap();
+        });
+        assert_eq!(failures, Vec::<String>::new(), "of {}", answers.len());
+        let mut seen: Vec<&str> = answers.iter().filter_map(|answer| answer.split(' ').next()).collect();
+        seen.dedup();
+        assert_eq!(seen, [format!("r{round}"), format!("r{}", round + 1)], "{} answers", answers.len());
+    }
 }
 
 #[test]
@@ -151,6 +180,10 @@ fn a_handover_that_its_caller_left_open_is_resolved_by_the_next_ensure() {
     assert_eq!(pids(&mut client, "web"), old_pids);
 
     client.begin_handover(&server(&rig, "r2", &address)).unwrap();
+    rig.kill_supervisor();
+    let mut client = rig.client();
+    assert!((0..20).all(|_| ask(&address).unwrap().starts_with("r1 ")), "whoever dies, old serves");
+    assert!((0..20).all(|_| ask_new(&address).starts_with("r2 ")));
     let third = server(&rig, "r3", &address);
     client.begin_handover(&third).unwrap();
     client.finish_handover(&third.name).unwrap();

@@ -3,9 +3,10 @@
 //! A probe is one reading ([`try_once`]); a check is a probe that holds within a time ([`hold`]). What is deliberately not
 //! here: deciding what follows from an answer, and following redirects (a redirect is the answer).
 
+mod address;
 mod ask;
+pub(crate) mod connect;
 mod judge;
-pub(crate) mod unix;
 
 use crate::process::ProcessSpec;
 use deployfile_exec::{Stop, Tell};
@@ -22,15 +23,29 @@ const TRY_MIN: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(50);
 
 /// A probe that can be asked: where it is a program, with the process that it runs as.
+#[derive(Clone)]
 pub struct Asked<'a> {
     probe: &'a Probe,
     process: Option<ProcessSpec>,
+    /// Its connections are marked as those that mean the new processes of a hand-over.
+    means_new: bool,
 }
 
 impl<'a> Asked<'a> {
     /// A probe that is a program, with its command filled in.
     pub fn program(probe: &'a Probe, process: ProcessSpec) -> Self {
-        Self { probe, process: Some(process) }
+        Self { probe, process: Some(process), means_new: false }
+    }
+
+    /// The same, asked of the new processes of a hand-over; `None` when its connections do not go to one of the
+    /// addresses at which they `listen`.
+    pub fn of_new(&self, listen: &[String]) -> Option<Self> {
+        let goes_there = match &self.probe.target {
+            ProbeTarget::Http(url) => address::of_url(url).is_some_and(|at| address::is_one_of(&at, listen)),
+            ProbeTarget::Tcp(at) => address::is_one_of(at, listen),
+            ProbeTarget::Exec(_) => false,
+        };
+        goes_there.then(|| Self { means_new: true, ..self.clone() })
     }
 }
 
@@ -41,7 +56,7 @@ pub fn plain(probe: &Probe) -> Result<Asked<'_>, Failure> {
             let program = crate::process::argv(&command.call).first().cloned().unwrap_or_default();
             Err(Failure::refused("verify::exec", format!("the check `{program}` cannot be a program here")))
         }
-        ProbeTarget::Http(_) | ProbeTarget::Tcp(_) => Ok(Asked { probe, process: None }),
+        ProbeTarget::Http(_) | ProbeTarget::Tcp(_) => Ok(Asked { probe, process: None, means_new: false }),
     }
 }
 
@@ -122,8 +137,8 @@ fn ask(asked: &Asked<'_>, timeout: Duration, stop: &Stop, tell: &mut dyn Tell) -
     let short = timeout.min(TRY_MAX);
     match (&asked.probe.target, &asked.process) {
         (_, Some(process)) => ask::exec(process.clone(), timeout, stop, tell),
-        (ProbeTarget::Http(url), None) => ask::http(url, short),
-        (ProbeTarget::Tcp(address), None) => ask::tcp(address, short),
+        (ProbeTarget::Http(url), None) => ask::http(url, short, asked.means_new),
+        (ProbeTarget::Tcp(address), None) => ask::tcp(address, short, asked.means_new),
         (ProbeTarget::Exec(_), None) => {
             Err(Trouble::Never(Failure::new("bug::probe", "a program is asked without its process")))
         }

@@ -90,11 +90,15 @@ fn hand_over(
     stop: &Stop,
     tell: &mut dyn Tell,
 ) -> Result<(), Failure> {
-    client.begin_handover(unit).map_err(|e| failure(&e))?;
+    let are_apart = client.begin_handover(unit).map_err(|e| failure(&e))?;
     for (asked, build) in ready {
-        // Old and new answer side by side. A health check that holds may be old's answer; the build id that must have
-        // answered is new's, and `verify` asks all of it again once old is gone.
-        if let Err(why) = probe::hold(&unit.name, asked, *build, stop, tell) {
+        let of_new = if are_apart { asked.of_new(&unit.listen) } else { None };
+        // What goes elsewhere (by way of nginx, say) is answered by old, so it cannot name new's build yet; `verify`
+        // asks all of it once old is gone. Where old and new accept side by side, new answers sooner or later.
+        if are_apart && of_new.is_none() && build.is_some() {
+            continue;
+        }
+        if let Err(why) = probe::hold(&unit.name, of_new.as_ref().unwrap_or(asked), *build, stop, tell) {
             let lines = client.log_tail(&unit.name, TAIL_LINES).unwrap_or_default();
             client.abort_handover(&unit.name).map_err(|e| failure(&e))?;
             return Err(why.output(lines));

@@ -11,7 +11,7 @@ mod status;
 pub use error::{SupervisordError, failure};
 pub use status::{GroupState, GroupStatus, ProcessStatus};
 
-use crate::probe::unix;
+use crate::probe::connect;
 use deployfile_exec::Stop;
 use deployfile_model::service::Signal;
 use deployfile_model::{HostPath, Name, OnDeploy};
@@ -110,7 +110,7 @@ pub struct Treatment {
 impl Supervisord {
     /// Reaches the supervisord behind `socket` and makes sure that it is up.
     pub fn connect(socket: &HostPath) -> Result<Self, SupervisordError> {
-        let agent = unix::agent(socket.as_str().into(), CALL_TIMEOUT);
+        let agent = connect::unix_agent(socket.as_str().into(), CALL_TIMEOUT);
         let this = Self { socket: socket.clone(), agent };
         let state = this.call("supervisor.getState", &[])?;
         match state.get("statecode").and_then(Value::int) {

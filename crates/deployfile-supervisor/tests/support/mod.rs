@@ -6,9 +6,11 @@ use deployfile_model::units::{Bytes, Millis};
 use deployfile_model::{BuildId, HostPath, Name, ReleaseId};
 use deployfile_record::{FORMAT, Unit};
 use deployfile_supervisor::{Client, ServiceState, ServiceStatus};
+use rustix::net::sockopt::set_ip_tos;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::{Pid, Signal as Kill, kill_process};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -223,7 +225,19 @@ pub fn free_address() -> String {
 
 /// Asks a [`SERVER`]; it answers with its release, pid and process number.
 pub fn ask(address: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
+    ask_on(TcpStream::connect(address)?)
+}
+
+/// Asks as a probe does that means the new processes of a hand-over.
+pub fn ask_new(address: &str) -> String {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+    set_ip_tos(&socket, deployfile_supervisor::PROBE_TRAFFIC_CLASS).unwrap();
+    connect(&socket, &address.parse::<SocketAddr>().unwrap()).unwrap();
+    ask_on(socket.into()).unwrap()
+}
+
+fn ask_on(mut stream: TcpStream) -> std::io::Result<String> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"?")?;
     let mut answer = String::new();

@@ -1,6 +1,6 @@
 //! One question to a service: HTTP, a TCP connect, or a program.
 
-use super::{Reply, Trouble, unix};
+use super::{Reply, Trouble, connect};
 use crate::process::{self, End, Limits, ProcessError, ProcessSpec};
 use deployfile_exec::{Stop, Tell};
 use deployfile_model::Name;
@@ -15,16 +15,17 @@ use ureq::{Agent, Body, http::Response};
 const ANSWER_MAX: usize = 1 << 20;
 
 /// GET without following redirects. A body is read as text, its first MiB only.
-pub(super) fn http(url: &str, timeout: Duration) -> Result<Reply, Trouble> {
+pub(super) fn http(url: &str, timeout: Duration, means_new: bool) -> Result<Reply, Trouble> {
     let answered = match url.strip_prefix("http+unix://") {
         Some(rest) => {
             let (socket, path) = rest.split_once(":/").ok_or_else(|| {
                 let message = format!("`{url}` is not `http+unix://SOCKET:/PATH`");
                 Trouble::Never(Failure::refused("verify::url", message))
             })?;
-            unix::agent(socket.into(), timeout).get(format!("http://localhost/{path}")).call()
+            connect::unix_agent(socket.into(), timeout).get(format!("http://localhost/{path}")).call()
         }
-        None => Agent::new_with_config(unix::config(timeout)).get(url).call(),
+        None if means_new => connect::marked_agent(timeout).get(url).call(),
+        None => Agent::new_with_config(connect::config(timeout)).get(url).call(),
     };
     let response = answered.map_err(|error| Trouble::NotYet(no_answer(&error, timeout)))?;
     read(response).map_err(|error| Trouble::NotYet(format!("the answer broke off: {error}")))
@@ -46,7 +47,7 @@ fn no_answer(error: &ureq::Error, timeout: Duration) -> String {
 }
 
 /// Connects to `HOST:PORT`, one address after the other.
-pub(super) fn tcp(address: &str, timeout: Duration) -> Result<Reply, Trouble> {
+pub(super) fn tcp(address: &str, timeout: Duration, means_new: bool) -> Result<Reply, Trouble> {
     let deadline = Instant::now() + timeout;
     let addresses = address
         .to_socket_addrs()
@@ -54,7 +55,9 @@ pub(super) fn tcp(address: &str, timeout: Duration) -> Result<Reply, Trouble> {
     let mut last = format!("`{address}` names no address");
     for one in addresses {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        match TcpStream::connect_timeout(&one, left) {
+        let connected =
+            if means_new { connect::marked(&one, left) } else { TcpStream::connect_timeout(&one, left) };
+        match connected {
             Ok(_) => return Ok(Reply { status: None, text: format!("connected to {one}") }),
             Err(error) => last = format!("cannot connect to {one}: {error}"),
         }

@@ -87,7 +87,7 @@ pub(super) const CRATES: &[Crate] = &[
         name: "deployfile-supervisor",
         ring: Ring::Edge,
         ours: &["deployfile-model", "deployfile-record", "deployfile-disk"],
-        theirs: &["rustix", "signal-hook"],
+        theirs: &["libc", "rustix", "signal-hook"],
     },
     Crate {
         name: "deployfile-system",
@@ -143,7 +143,7 @@ pub(super) const CRATES: &[Crate] = &[
             "deployfile-hooks",
             "deployfile-report",
         ],
-        theirs: &["clap", "clap_complete", "rustix", "signal-hook"],
+        theirs: &["clap", "clap_complete", "rustix", "signal-hook", "similar"],
     },
     Crate {
         name: "deployfile-testkit",
