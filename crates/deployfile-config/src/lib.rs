@@ -16,6 +16,7 @@
 mod check;
 mod diagnostic;
 mod files;
+mod format;
 mod guard;
 mod lexer;
 mod load;
@@ -35,6 +36,7 @@ mod tree;
 
 pub use diagnostic::{Diagnostic, Diagnostics, PRINTED, Related, Severity};
 pub use files::{FileError, Files};
+pub use format::{FormatError, Formatted, INDENT, format};
 pub use guard::{MAX_COMMENT, MAX_DEPTH, MAX_FILE, MAX_SLASHDASH};
 pub use load::{Loaded, load};
 pub use project::Project;

@@ -24,6 +24,8 @@ pub struct Loaded {
     pub project: Option<Project>,
     /// Errors and warnings.
     pub diagnostics: Diagnostics,
+    /// The files that could be read, the main one first, as paths from the reader's folder; also those that are wrong.
+    pub files: Vec<String>,
 }
 
 /// Reads `main` (a path relative to the reader's folder) and all that it names, and checks it as far as that is
@@ -42,9 +44,10 @@ pub fn load(files: &dyn Files, main: &str) -> Loaded {
     };
     loader.file(main, None);
     let Loader { sources, mut list, trees, templates, complete, .. } = loader;
+    let files = sources.names().map(str::to_owned).collect();
     let whole = trees.iter().any(|(file, _)| *file == 0);
     if !whole {
-        return Loaded { project: None, diagnostics: list.into() };
+        return Loaded { project: None, diagnostics: list.into(), files };
     }
     let project = Project { sources, trees, templates };
     let mut findings = Findings::new(&project.sources);
@@ -54,9 +57,9 @@ pub fn load(files: &dyn Files, main: &str) -> Loaded {
     if list.iter().any(|d| d.severity == Severity::Error) {
         let further = project.check_all().into_iter().filter(|d| !follows_from_others(d.code));
         list.extend(further);
-        return Loaded { project: None, diagnostics: list.into() };
+        return Loaded { project: None, diagnostics: list.into(), files };
     }
-    Loaded { project: Some(project), diagnostics: list.into() }
+    Loaded { project: Some(project), diagnostics: list.into(), files }
 }
 
 /// What may be missing only because the line that sets it was wrong, and was reported as that.

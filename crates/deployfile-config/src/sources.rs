@@ -56,6 +56,11 @@ impl Sources {
         self.files.get(file as usize).map_or("", |f| &f.name)
     }
 
+    /// The names of all files, in the order of their numbers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.name.as_str())
+    }
+
     /// The whole text of a file.
     pub(crate) fn text(&self, file: u32) -> &str {
         self.files.get(file as usize).map_or("", |f| &f.text)

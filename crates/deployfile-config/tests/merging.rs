@@ -254,7 +254,7 @@ fn every_value_says_where_it_came_from() {
     let numprocs = provenance.get("service.web.numprocs").unwrap();
     assert_eq!(
         (numprocs.value.as_str(), numprocs.default, numprocs.ty.as_str()),
-        ("4", "1", "a whole number from 1 to 1000")
+        ("4", "1", "a whole number from 1 to 64")
     );
     let said: Vec<_> = numprocs
         .definitions

@@ -33,6 +33,10 @@ enum State {
         result: RunResult,
         at: u32,
     },
+    /// The way back failed at this step: a human is needed, and then `resume`.
+    Stuck {
+        at: u32,
+    },
     Over(RunResult),
 }
 
@@ -72,6 +76,7 @@ impl<'p> Machine<'p> {
             State::MustUnwind { cause } => Directive::BeginUnwind(cause.clone()),
             State::Unwinding { next } => self.perform_or(StepList::Unwind, *next, RunResult::Reverted),
             State::Failing { next, result, .. } => self.perform_or(StepList::Failed, *next, *result),
+            State::Stuck { .. } => Directive::Finish(RunResult::Stuck),
             State::Over(result) => Directive::Finish(*result),
         }
     }
@@ -168,7 +173,7 @@ impl<'p> Machine<'p> {
             return self.advance(key);
         }
         self.state = match key.list {
-            StepList::Unwind => State::Over(RunResult::Stuck),
+            StepList::Unwind => State::Stuck { at: key.n },
             _ if self.switch_began => State::MustUnwind { cause: failure.clone() },
             _ => State::Failing { next: 1, result: result_before_switch(failure.kind), at: key.n },
         };
@@ -193,19 +198,19 @@ impl<'p> Machine<'p> {
 
     fn end(&mut self, result: RunResult) {
         // The step at which it failed is kept: `resume` may go on there.
-        if let State::Failing { result: known, .. } = &mut self.state {
-            *known = result;
-        } else {
-            self.state = State::Over(result);
+        match &mut self.state {
+            State::Failing { result: known, .. } => *known = result,
+            State::Stuck { .. } => {}
+            _ => self.state = State::Over(result),
         }
     }
 
-    /// A run that failed before its switch goes on at the step that failed.
+    /// A run that failed before its switch, or on its way back, goes on at the step that failed.
     fn reopen(&mut self) {
-        if let State::Failing { at, .. } = self.state
-            && at > 0
-        {
-            self.state = State::Forward { next: at };
+        match self.state {
+            State::Failing { at, .. } if at > 0 => self.state = State::Forward { next: at },
+            State::Stuck { at } => self.state = State::Unwinding { next: at },
+            _ => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use deployfile_model::spec::Connect;
 use deployfile_model::{App, Host, HostPath, ReleaseId};
 use deployfile_record::observation::{CurrentLink, SeenRelease};
 use deployfile_record::plan::{Bound, FileDiff, Finding};
-use deployfile_record::{FORMAT, Goal, HostPlan, Observation, Plan, ReleaseState, Step, Tail};
+use deployfile_record::{FORMAT, Goal, HostPlan, Ledger, Observation, Plan, ReleaseState, Step, Tail};
 
 pub(crate) fn plan(
     request: &Request<'_>,
@@ -101,14 +101,12 @@ fn context<'a>(
 fn standing_refusals(context: &HostContext<'_>, force: bool) -> Vec<Refusal> {
     let observation = context.observation;
     let mut out = Vec::new();
-    if let Some(open) = &observation.ledger.open {
-        out.push(interrupted(&open.run));
-    }
+    out.extend(unfinished(&observation.ledger, force));
     out.extend(current_refusal(context));
     if let Some(seen) = observation.current_release.as_ref().filter(|seen| !force && !seen.drift.is_empty()) {
         out.push(drift(seen));
     }
-    if !force && observation.ledger.rolled_back_from.as_ref() == Some(&context.build_id) {
+    if !force && observation.ledger.rolled_back_from.contains(&context.build_id) {
         out.push(Refusal::new(
             "plan::rolled-back-build",
             format!("build {} was rolled back from", context.build_id),
@@ -118,12 +116,25 @@ fn standing_refusals(context: &HostContext<'_>, force: bool) -> Vec<Refusal> {
     out
 }
 
-pub(crate) fn interrupted(run: &deployfile_model::RunId) -> Refusal {
-    Refusal::new(
-        "plan::interrupted-run",
-        format!("run {run} was interrupted"),
-        "finish or undo it first: deployfile resume",
-    )
+/// A run that is not over stands against every other; one that is stuck may be left behind knowingly.
+pub(crate) fn unfinished(ledger: &Ledger, force: bool) -> Option<Refusal> {
+    let open = ledger.open.as_ref()?;
+    if !open.is_stuck() {
+        return Some(Refusal::new(
+            "plan::interrupted-run",
+            format!("run {} was interrupted", open.run),
+            "finish or undo it first: deployfile resume",
+        ));
+    }
+    let refusal = Refusal::new(
+        "plan::stuck-run",
+        format!(
+            "run {} is stuck: its way back failed, so what is served may be neither old nor new",
+            open.run
+        ),
+        "mend what stood in the way (deployfile history), then: deployfile resume; or leave it behind with --force",
+    );
+    Some(refusal).filter(|_| !force)
 }
 
 pub(crate) fn drift(seen: &SeenRelease) -> Refusal {
@@ -166,8 +177,11 @@ fn current_refusal(context: &HostContext<'_>) -> Option<Refusal> {
 }
 
 fn host_plan(context: &HostContext<'_>, is_first: bool) -> Result<HostPlan, Vec<Refusal>> {
-    let tail = tail::of_host(context).map_err(|r| vec![r])?;
+    let mut tail = tail::of_host(context).map_err(|r| vec![r])?;
     let mut writer = Writer::new(context, is_first);
+    tail.items = writer.tail_items();
+    // The same mistakes come again where the items are planned.
+    writer.refusals.clear();
     if !is_already_true(context) {
         writer.until_switch(&tail);
         writer.tail(&tail);
@@ -211,7 +225,10 @@ fn is_already_true(context: &HostContext<'_>) -> bool {
     let Some(seen) = &observation.current_release else { return false };
     let good =
         observation.ledger.releases.get(&seen.record.id).is_some_and(|f| f.state == ReleaseState::Good);
-    good && seen.drift.is_empty()
+    // After a run that is stuck nobody knows what runs; and a service that is down is not as the file says.
+    let is_calm = observation.ledger.open.is_none() && observation.down.is_empty();
+    good && is_calm
+        && seen.drift.is_empty()
         && seen.record.revision.as_deref() == Some(context.source.revision.as_str())
         && seen.record.spec == spec_digest(context.spec)
         && seen.record.plugins == hooks::digests(context)
@@ -235,6 +252,11 @@ fn host_findings(context: &HostContext<'_>, plan: &HostPlan) -> Vec<Finding> {
         .collect();
     if !unknown.is_empty() {
         let message = format!("directories that no journal knows, left alone: {}", unknown.join(", "));
+        out.push(Finding { severity: "warning".to_owned(), message });
+    }
+    if !observation.down.is_empty() {
+        let down: Vec<&str> = observation.down.iter().map(|name| name.as_str()).collect();
+        let message = format!("does not run now: {}", down.join(", "));
         out.push(Finding { severity: "warning".to_owned(), message });
     }
     if plan.steps.is_empty() {

@@ -1,6 +1,6 @@
 //! Goal `clean`: prune by retention.
 
-use crate::apply::{bound, interrupted};
+use crate::apply::{bound, unfinished};
 use crate::listing::{Listing, setting};
 use crate::retention::{Situation, victims};
 use crate::{Refusal, Request, spec_digest};
@@ -12,8 +12,8 @@ pub(crate) fn plan(request: &Request<'_>) -> Result<Plan, Vec<Refusal>> {
     let mut hosts = Vec::new();
     for host in &request.spec.hosts {
         let Some(observation) = request.observations.get(&host.name) else { continue };
-        match &observation.ledger.open {
-            Some(open) => refusals.push(interrupted(&open.run)),
+        match unfinished(&observation.ledger, false) {
+            Some(refusal) => refusals.push(refusal),
             None => hosts.push(host_plan(request, host, observation)),
         }
     }

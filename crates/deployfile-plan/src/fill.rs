@@ -173,12 +173,16 @@ impl<'a> HostContext<'a> {
             spec: crate::spec_digest(self.spec),
             plan: crate::spec_digest(self.spec),
             created: self.at,
+            left: None,
             tree: None,
             bytes: Some(self.source.bytes),
             pinned: false,
             reason: None,
             notes: BTreeMap::new(),
         };
+        if let Some(last) = ledger.committed.last().and_then(|last| ledger.releases.get_mut(last)) {
+            last.left = Some(self.at);
+        }
         ledger.releases.insert(self.release.clone(), facts);
         ledger.committed.push(self.release.clone());
     }

@@ -4,7 +4,7 @@ use crate::Refusal;
 use crate::fill::HostContext;
 use deployfile_model::grant::Plugin;
 use deployfile_model::stage::{HookUse, Item};
-use deployfile_model::{Digest, Name, Phase, Place, Stage};
+use deployfile_model::{Digest, Host, Name, Phase, Place, Spec, Stage};
 use deployfile_record::HookCall;
 use deployfile_record::observation::PluginFacts;
 use deployfile_record::plan::Finding;
@@ -39,7 +39,7 @@ pub(crate) fn call(
 
 /// The components that the plan calls.
 pub(crate) fn digests(context: &HostContext<'_>) -> BTreeMap<Name, Digest> {
-    let used = used(context);
+    let used = used(context.host);
     let facts = context.observation.plugins.iter();
     facts
         .filter(|(name, _)| used.contains_key(name))
@@ -49,9 +49,31 @@ pub(crate) fn digests(context: &HostContext<'_>) -> BTreeMap<Name, Digest> {
 
 /// Why a plugin that a hook names must not be called.
 pub(crate) fn refusals(context: &HostContext<'_>) -> Vec<Refusal> {
+    of_host(context.host, context.spec, &context.observation.plugins)
+}
+
+/// The same, for the hooks of some stages only.
+pub(crate) fn refusals_in(context: &HostContext<'_>, stages: &[Stage]) -> Vec<Refusal> {
+    let mut host = context.host.clone();
+    host.stages.retain(|stage, _| stages.contains(stage));
+    of_host(&host, context.spec, &context.observation.plugins)
+}
+
+/// Why plugins that the hooks of a specification name must not be called: what stands against them on every host.
+pub fn plugin_refusals(spec: &Spec, observed: &BTreeMap<Name, PluginFacts>) -> Vec<Refusal> {
+    let mut out: Vec<Refusal> = Vec::new();
+    for refusal in spec.hosts.iter().flat_map(|host| of_host(host, spec, observed)) {
+        if !out.contains(&refusal) {
+            out.push(refusal);
+        }
+    }
+    out
+}
+
+fn of_host(host: &Host, spec: &Spec, observed: &BTreeMap<Name, PluginFacts>) -> Vec<Refusal> {
     let mut out = Vec::new();
-    for (name, place) in used(context) {
-        let Some((plugin, facts)) = known(context, &name) else { continue };
+    for (name, place) in used(host) {
+        let (Some(plugin), Some(facts)) = (spec.plugins.get(&name), observed.get(&name)) else { continue };
         out.extend(refusal(plugin, facts).map(|refusal| refusal.at(&place)));
     }
     out
@@ -60,7 +82,7 @@ pub(crate) fn refusals(context: &HostContext<'_>) -> Vec<Refusal> {
 fn refusal(plugin: &Plugin, facts: &PluginFacts) -> Option<Refusal> {
     let name = &plugin.name;
     if let Some(why) = &facts.unusable {
-        let message = format!("plugin `{name}`: {} {why}", plugin.component);
+        let message = format!("plugin `{name}`: {}: {why}", plugin.component);
         return Some(Refusal::new(
             "plugin::unusable",
             message,
@@ -96,7 +118,7 @@ fn refusal(plugin: &Plugin, facts: &PluginFacts) -> Option<Refusal> {
 /// Grants that a plugin never asks for.
 pub(crate) fn findings(context: &HostContext<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
-    for name in used(context).keys() {
+    for name in used(context.host).keys() {
         let Some((_, facts)) = known(context, name) else { continue };
         for grant in &facts.unused_grants {
             let message = format!("plugin `{name}` is granted `{grant}` but never asks for it");
@@ -111,10 +133,10 @@ fn known<'a>(context: &'a HostContext<'_>, name: &Name) -> Option<(&'a Plugin, &
 }
 
 /// Plugins that hooks of this host name, each with the place of its first use.
-fn used(context: &HostContext<'_>) -> BTreeMap<Name, Place> {
+fn used(host: &Host) -> BTreeMap<Name, Place> {
     let mut out = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for stage in context.host.stages.values() {
+    for stage in host.stages.values() {
         for item in stage.before.iter().chain(&stage.main).chain(&stage.after) {
             if let Item::Hook(hook) = item
                 && seen.insert(&hook.plugin)

@@ -20,6 +20,7 @@ mod tail;
 mod writer;
 
 pub use fill::{root_of, source_texts};
+pub use hooks::plugin_refusals;
 pub use identity::spec_digest;
 pub use refusal::Refusal;
 pub use rollback::target as rollback_target;

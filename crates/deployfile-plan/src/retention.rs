@@ -45,9 +45,12 @@ impl Situation<'_> {
         let newest = self.ledger.releases.values().map(|f| f.created).max()?;
         (self.at >= newest).then(|| self.at.0.saturating_sub(facts.created.0))
     }
+    /// Whether what was begun with it may still be under way: a request, a worker's job. So it counts from when it was
+    /// left, not from when it was made.
     fn is_young(&self, facts: &ReleaseFacts) -> bool {
         let grace = i64::try_from(self.rule.grace.0 / 1000).unwrap_or(i64::MAX);
-        self.age_secs(facts).is_none_or(|age| age < grace)
+        let left_for = facts.left.map(|left| self.at.0.saturating_sub(left.0));
+        self.age_secs(facts).is_none_or(|age| left_for.unwrap_or(age) < grace)
     }
     fn is_older_than(&self, facts: &ReleaseFacts, secs: u64) -> bool {
         self.age_secs(facts).is_some_and(|age| age > i64::try_from(secs).unwrap_or(i64::MAX))
@@ -122,6 +125,7 @@ mod tests {
             spec: Digest::of(b""),
             plan: Digest::of(b""),
             created: UnixTime(created),
+            left: None,
             tree: None,
             bytes: Some(10),
             pinned: false,
@@ -188,6 +192,15 @@ mod tests {
         assert!(gone(&ledger(), &graceful, &[], LATER).is_empty());
         let small = Retention { keep: 10, max_bytes: Some(Bytes(25)), ..rule() };
         assert_eq!(gone(&ledger(), &small, &[], LATER), ["r01", "r02", "r03", "r04"]);
+    }
+
+    #[test]
+    fn grace_counts_from_when_a_release_was_left() {
+        let mut ledger = ledger();
+        ledger.releases.get_mut(&id(1)).unwrap().left = Some(UnixTime(LATER - 10));
+        let graceful = Retention { grace: Millis(60_000), ..rule() };
+        assert_eq!(gone(&ledger, &graceful, &[], LATER), ["r02", "r03"]);
+        assert_eq!(gone(&ledger, &graceful, &[], LATER + 60), ["r01", "r02", "r03"]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Goal `rollback`: go to an older good release, by its own tail.
 
-use crate::apply::{drift, finish, interrupted};
+use crate::apply::{drift, finish, unfinished};
 use crate::fill::HostContext;
 use crate::writer::Writer;
 use crate::{Refusal, Request, hooks, spec_digest};
-use deployfile_model::{Digest, Host, ReleaseId};
+use deployfile_model::{Digest, Host, ReleaseId, Stage};
 use deployfile_record::observation::{CurrentLink, SeenRelease};
 use deployfile_record::{FORMAT, Goal, HostPlan, Ledger, Observation, Plan, ReleaseState};
 
@@ -43,7 +43,7 @@ pub(crate) fn plan(request: &Request<'_>, to: Option<&ReleaseId>, force: bool) -
 }
 
 /// Where a rollback of this host goes: by the order of commits, never by name or time.
-pub fn target(ledger: &Ledger, to: Option<&ReleaseId>) -> Result<ReleaseId, Refusal> {
+pub fn target(ledger: &Ledger, to: Option<&ReleaseId>, force: bool) -> Result<ReleaseId, Refusal> {
     let Some(id) = to else {
         return ledger.previous().cloned().ok_or_else(|| {
             let help = "see what there is: deployfile releases";
@@ -53,10 +53,11 @@ pub fn target(ledger: &Ledger, to: Option<&ReleaseId>) -> Result<ReleaseId, Refu
     let help = "see what there is: deployfile releases";
     match ledger.releases.get(id).map(|facts| facts.state) {
         Some(ReleaseState::Good) => Ok(id.clone()),
+        Some(ReleaseState::Bad) if force => Ok(id.clone()),
         Some(ReleaseState::Bad) => Err(Refusal::new(
             "plan::bad-release",
             format!("release {id} is bad: it was left once already"),
-            help,
+            "choose another one (deployfile releases), or go there knowingly with --force",
         )),
         Some(_) => Err(Refusal::new("plan::not-good", format!("release {id} was never committed"), help)),
         None => Err(Refusal::new("plan::unknown-release", format!("there is no release {id}"), help)),
@@ -73,9 +74,10 @@ fn host_plan(
 ) -> Result<(HostPlan, SeenRelease), Vec<Refusal>> {
     let seen = target_release(observation, to, force).map_err(|r| vec![r])?;
     let context = HostContext::for_release(request, host, observation, &seen.record).map_err(|r| vec![r])?;
-    let mut refusals = hooks::refusals(&context);
+    // Components of the release's own hooks were stored with it; today's file only says what happens on the way back.
+    let mut refusals = hooks::refusals_in(&context, &[Stage::Revert, Stage::Failed]);
     let mut writer = Writer::new(&context, is_first);
-    writer.tail(&seen.tail);
+    writer.kept_tail(&seen.tail);
     let steps = writer.take_steps();
     match finish(writer, &seen.tail, steps, Vec::new()) {
         Ok(plan) if refusals.is_empty() => Ok((plan, seen)),
@@ -93,10 +95,10 @@ fn target_release(
     to: Option<&ReleaseId>,
     force: bool,
 ) -> Result<SeenRelease, Refusal> {
-    if let Some(open) = &observation.ledger.open {
-        return Err(interrupted(&open.run));
+    if let Some(refusal) = unfinished(&observation.ledger, force) {
+        return Err(refusal);
     }
-    let id = target(&observation.ledger, to)?;
+    let id = target(&observation.ledger, to, force)?;
     let current = match &observation.current {
         CurrentLink::Release(current) => current.clone(),
         _ => {

@@ -55,6 +55,7 @@ pub(crate) fn of_host(context: &HostContext<'_>) -> Result<Tail, Refusal> {
         host_links,
         services: effects,
         probes,
+        items: Vec::new(),
     })
 }
 
@@ -103,7 +104,13 @@ pub(crate) fn restart(list: &mut Listing, way: &Way<'_>) {
             (true, OnDeploy::None) => "keep",
         };
         let what = format!("{verb} {} ({})", service.name, manager_name(&service.manager));
-        list.main(stage, what, way.why(), Effect::EnsureService(service.clone()));
+        let mut service = service.clone();
+        if way.back {
+            // What is gone back from may hang, and answer in place of what comes back; and nothing better is left to
+            // wait for. The probes of `revert` judge once it is gone.
+            (service.ready, service.ready_build) = (Vec::new(), None);
+        }
+        list.main(stage, what, way.why(), Effect::EnsureService(service));
     }
 }
 

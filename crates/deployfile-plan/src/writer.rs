@@ -5,7 +5,7 @@ use crate::listing::{Listing, setting};
 use crate::retention::{Situation, victims};
 use crate::tail::{self, Way};
 use crate::{Refusal, files, hooks};
-use deployfile_model::spec::SourceKind;
+use deployfile_model::spec::{ShareMode, SourceKind};
 use deployfile_model::stage::Item;
 use deployfile_model::units::Bytes;
 use deployfile_model::{Digest, HostPath, Phase, Stage};
@@ -20,11 +20,13 @@ pub(crate) struct Writer<'a> {
     pub(crate) is_first: bool,
     pub(crate) list: Listing,
     pub(crate) refusals: Vec<Refusal>,
+    /// The items that an older release keeps of its own file, in place of today's.
+    kept: Option<Vec<Step>>,
 }
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(context: &'a HostContext<'a>, is_first: bool) -> Self {
-        Self { context, is_first, list: Listing::default(), refusals: Vec::new() }
+        Self { context, is_first, list: Listing::default(), refusals: Vec::new(), kept: None }
     }
 
     /// Everything that changes nothing that is served.
@@ -46,7 +48,22 @@ impl<'a> Writer<'a> {
         self.stage(Stage::Migrate, |_| {});
     }
 
-    /// The tail with the file's items: the same for an apply and a rollback.
+    /// The file's items in the stages of the tail, for the release to keep.
+    pub(crate) fn tail_items(&mut self) -> Vec<Step> {
+        for stage in [Stage::Switch, Stage::Restart, Stage::Verify, Stage::Commit] {
+            self.stage(stage, |_| {});
+        }
+        self.take_steps()
+    }
+
+    /// The tail of an older release, with the items that it keeps: nothing of today's file takes part.
+    pub(crate) fn kept_tail(&mut self, tail: &Tail) {
+        self.kept = Some(tail.items.clone());
+        self.tail(tail);
+        self.kept = None;
+    }
+
+    /// The tail with its items.
     pub(crate) fn tail(&mut self, tail: &Tail) {
         let old = self.context.observation.current_release.as_ref();
         let old = old.map(|seen| (&seen.record.id, &seen.tail));
@@ -92,6 +109,13 @@ impl<'a> Writer<'a> {
     }
 
     fn items(&mut self, stage: Stage, phase: Phase) {
+        if let Some(kept) = &self.kept {
+            let why = Why::Release(self.context.release.clone());
+            for step in kept.iter().filter(|step| (step.stage, step.phase) == (stage, phase)) {
+                self.list.push(stage, phase, step.what.clone(), why.clone(), step.effect.clone());
+            }
+            return;
+        }
         let Some(spec) = self.context.host.stages.get(&stage) else { return };
         let items = match phase {
             Phase::Before => &spec.before,
@@ -143,11 +167,20 @@ impl<'a> Writer<'a> {
             programs.insert("git".to_owned(), "source git".to_owned());
         }
         let secrets: BTreeSet<_> = context.secrets_used().into_iter().collect();
-        Prerequisites {
-            bytes: Bytes(context.source.bytes),
-            inodes: context.source.files,
-            programs,
-            secrets: secrets.into_iter().collect(),
+        let (bytes, inodes) = self.room();
+        Prerequisites { bytes: Bytes(bytes), inodes, programs, secrets: secrets.into_iter().collect() }
+    }
+
+    /// Bytes and inodes that the release takes at least. Sizes are not known of a commit that was not fetched yet: then
+    /// it is taken to be as large as the current release.
+    fn room(&self) -> (u64, u64) {
+        let context = self.context;
+        let (source, share) = (&context.source, context.spec.source.share);
+        match &context.observation.current_release {
+            // How much of it will be links to the current release is not known.
+            Some(_) if share == ShareMode::Hardlink => (0, 0),
+            Some(seen) if source.files == 0 => (seen.record.bytes, seen.record.entries),
+            _ => (source.bytes, source.files),
         }
     }
 

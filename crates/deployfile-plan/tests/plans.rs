@@ -65,6 +65,7 @@ fn host(commit: &str) -> Observation {
         }),
         release_dirs: Default::default(),
         in_use: Default::default(),
+        down: Default::default(),
         plugins: BTreeMap::new(),
         base_env: BTreeMap::from([("PATH".into(), "/bin".into())]),
         has_nginx: false,
@@ -113,6 +114,7 @@ fn after(plan: &Plan, before: &Observation) -> Observation {
         spec: plan.spec,
         plan: plan.spec,
         created: plan.at,
+        left: None,
         tree: None,
         bytes: Some(10),
         pinned: false,
@@ -219,7 +221,8 @@ fn refusals_are_collected_and_name_what_to_do() {
     let first = apply(&spec, &host("a")).unwrap();
     let mut seen = after(&first, &host("a"));
     seen.source = host("b").source;
-    seen.ledger.rolled_back_from = seen.source.as_ref().map(|s| s.natural_build_id.clone());
+    seen.ledger.rolled_back_from =
+        seen.source.as_ref().map(|s| s.natural_build_id.clone()).into_iter().collect();
     seen.current_release.as_mut().unwrap().drift.push("x (changed)".into());
     let run = deployfile_model::RunId::new("run").unwrap();
     seen.ledger.open = Some(OpenRun { run, plan: Digest::of(b""), facts: vec![] });
@@ -280,4 +283,30 @@ fn prune_keeps_what_the_rule_says_with_the_new_release_counted() {
         third.hosts[0].steps.iter().filter(|s| s.stage == Stage::Prune).map(|s| &s.effect).collect();
     let oldest = seen.ledger.committed[0].clone();
     assert_eq!(pruned, [&Effect::EnsurePruned { release: oldest }]);
+}
+
+#[test]
+fn the_room_of_a_release_that_is_not_known_is_taken_to_be_that_of_the_current_one() {
+    let room = |spec: &Spec, seen: &Observation| {
+        let plan = apply(spec, seen).unwrap();
+        let mut steps = plan.hosts[0].steps.iter();
+        steps.find_map(|step| match &step.effect {
+            Effect::ProbePrerequisites(wanted) => Some((wanted.bytes.0, wanted.inodes)),
+            _ => None,
+        })
+    };
+    let (copied, linked) = (spec(FILE), spec(&FILE.replace("ref=main", "ref=main share=hardlink")));
+    let mut seen = host("a");
+    assert_eq!(room(&copied, &seen), Some((10, 1)));
+    assert_eq!(room(&linked, &seen), Some((10, 1)), "there is nothing yet to link to");
+    seen = after(&apply(&copied, &seen).unwrap(), &seen);
+    let record = &mut seen.current_release.as_mut().unwrap().record;
+    (record.bytes, record.entries) = (700, 7);
+    let source = seen.source.as_mut().unwrap();
+    (source.revision, source.bytes, source.files) = ("b".repeat(40), 0, 0);
+    assert_eq!(room(&copied, &seen), Some((700, 7)));
+    assert_eq!(room(&linked, &seen), Some((0, 0)));
+    let source = seen.source.as_mut().unwrap();
+    (source.bytes, source.files) = (20, 2);
+    assert_eq!(room(&copied, &seen), Some((20, 2)));
 }

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// Runs that are remembered one by one; older ones stay in the releases they made.
 const REMEMBERED_RUNS: usize = 500;
+/// Builds that are remembered as rolled back from.
+const REMEMBERED_BUILDS: usize = 100;
 
 /// What a root's journal says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,12 +22,13 @@ pub struct Ledger {
     pub committed: Vec<ReleaseId>,
     /// Runs, oldest first.
     pub runs: Vec<RunFacts>,
-    /// The run that has no end yet.
+    /// The run that has no end yet, or is stuck on its way back: `resume` goes on with it.
     pub open: Option<OpenRun>,
     /// The last run, when it ended before its switch: `resume` may go on with it where it failed.
     pub resumable: Option<OpenRun>,
-    /// The build that the last rollback went away from; an apply of it needs `--force`.
-    pub rolled_back_from: Option<BuildId>,
+    /// Builds that a rollback went away from and that were not committed again since, the latest last, at most 100; an
+    /// apply of one needs `--force`.
+    pub rolled_back_from: Vec<BuildId>,
 }
 
 /// What is known of a release.
@@ -44,6 +47,8 @@ pub struct ReleaseFacts {
     pub plan: Digest,
     /// When its run began.
     pub created: UnixTime,
+    /// When another release was committed in its place; `None` for the last one, and for what never was current.
+    pub left: Option<UnixTime>,
     /// Digest of its tree listing, once sealed.
     pub tree: Option<Digest>,
     /// Bytes of its files, once sealed.
@@ -108,6 +113,13 @@ pub struct OpenRun {
     pub facts: Vec<Fact>,
 }
 
+impl OpenRun {
+    /// Whether its way back failed, so that a human is needed; else whoever drove it was cut off.
+    pub fn is_stuck(&self) -> bool {
+        matches!(self.facts.last(), Some(Fact::Finished { result: RunResult::Stuck, .. }))
+    }
+}
+
 impl Ledger {
     /// Folds entries, oldest first.
     pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Ledger {
@@ -133,7 +145,7 @@ impl Ledger {
                 facts.bytes = Some(*bytes);
             }),
             Fact::Reverting { failure } => self.revert(&failure.to_string()),
-            Fact::Committed { release, .. } => self.commit(release),
+            Fact::Committed { release, .. } => self.commit(release, entry.at),
             Fact::Pruned { release, .. } => {
                 self.releases.remove(release);
                 self.committed.retain(|id| id != release);
@@ -153,6 +165,10 @@ impl Ledger {
     pub fn previous(&self) -> Option<&ReleaseId> {
         let last = self.committed.last()?;
         self.committed.iter().rev().find(|id| *id != last && self.is_good(id))
+    }
+
+    fn build_of(&self, id: &ReleaseId) -> Option<BuildId> {
+        self.releases.get(id)?.build_id.clone()
     }
 
     fn is_good(&self, id: &ReleaseId) -> bool {
@@ -179,6 +195,7 @@ impl Ledger {
                 spec: *spec,
                 plan: *plan,
                 created: entry.at,
+                left: None,
                 tree: None,
                 bytes: None,
                 pinned: false,
@@ -186,6 +203,7 @@ impl Ledger {
                 notes: BTreeMap::new(),
             });
         }
+        self.abandon();
         self.open = Some(OpenRun { run: run.clone(), plan: *plan, facts: Vec::new() });
         self.resumable = None;
         self.runs.push(RunFacts {
@@ -203,8 +221,28 @@ impl Ledger {
         self.runs.drain(..excess);
     }
 
-    /// A run that ended before its switch goes on: its release is in the making again.
+    /// Another run begins although one was open: with that one's release nothing will be done any more.
+    fn abandon(&mut self) {
+        if self.open.take().is_some()
+            && let Some((Goal::Apply, Some(id))) = self.runs.last().map(|run| (run.goal, run.release.clone()))
+        {
+            self.with(&id, |facts| {
+                if matches!(facts.state, ReleaseState::Unsealed | ReleaseState::Sealed) {
+                    facts.state = ReleaseState::Failed;
+                }
+            });
+        }
+    }
+
+    /// A run that ended before its switch goes on: its release is in the making again. One that is stuck tries its way
+    /// back again.
     fn reopen(&mut self, entry: &Entry) {
+        if let Some(run) = self.runs.last_mut().filter(|run| Some(&run.run) == entry.run.as_ref())
+            && self.open.is_some()
+        {
+            (run.ended, run.result, run.exit) = (None, None, None);
+            return;
+        }
         let Some(mut open) = self.resumable.take_if(|open| Some(&open.run) == entry.run.as_ref()) else {
             return;
         };
@@ -232,18 +270,27 @@ impl Ledger {
         });
     }
 
-    fn commit(&mut self, release: &ReleaseId) {
+    fn commit(&mut self, release: &ReleaseId, at: UnixTime) {
         let rolled_back =
             self.runs.last().filter(|run| run.goal == Goal::Rollback).and_then(|run| run.from.clone());
-        self.rolled_back_from = None;
+        if let Some(last) = self.committed.last().filter(|last| *last != release).cloned() {
+            self.with(&last, |facts| facts.left = Some(at));
+        }
+        if let Some(build) = self.build_of(release) {
+            self.rolled_back_from.retain(|bad| *bad != build);
+        }
         if let Some(bad) = rolled_back.filter(|bad| bad != release) {
             self.with(&bad, |facts| {
                 facts.state = ReleaseState::Bad;
                 facts.reason = Some("rolled back from".to_owned());
             });
-            self.rolled_back_from = self.releases.get(&bad).and_then(|facts| facts.build_id.clone());
+            let build = self.build_of(&bad).filter(|build| self.build_of(release).as_ref() != Some(build));
+            self.rolled_back_from.extend(build);
+            let excess = self.rolled_back_from.len().saturating_sub(REMEMBERED_BUILDS);
+            self.rolled_back_from.drain(..excess);
         }
         self.with(release, |facts| {
+            facts.left = None;
             facts.state = ReleaseState::Good;
             facts.reason = None;
         });
@@ -260,6 +307,10 @@ impl Ledger {
         run.ended = Some(entry.at);
         run.result = Some(result);
         run.exit = Some(exit);
+        if result == RunResult::Stuck {
+            self.open = open;
+            return;
+        }
         let ended_before_switch =
             matches!(result, RunResult::Failed | RunResult::Refused | RunResult::Interrupted);
         if let (true, Goal::Apply, Some(id)) = (ended_before_switch, run.goal, run.release.clone()) {

@@ -27,6 +27,8 @@ pub struct Observation {
     pub release_dirs: BTreeSet<ReleaseId>,
     /// Releases that a process uses (cwd, exe, open file or map beneath it).
     pub in_use: BTreeSet<ReleaseId>,
+    /// Services of current that are to run and do not, as far as their manager is the builtin one.
+    pub down: BTreeSet<Name>,
     /// Components that the environment's plugins have, by name.
     pub plugins: BTreeMap<Name, PluginFacts>,
     /// `HOME USER LANG PATH` as steps and services of this host get them.

@@ -1,7 +1,7 @@
 //! What a release keeps of itself, beneath `releases/<id>/.release/`.
 
 use crate::effect::{Effect, ServiceEffect};
-use crate::plan::Why;
+use crate::plan::{Step, Why};
 use deployfile_model::{BuildId, Digest, HostPath, Name, RelPath, ReleaseId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,6 +49,8 @@ pub struct Tail {
     pub services: Vec<ServiceEffect>,
     /// Its health checks and questions for the build id, in order, with the setting that asked for each.
     pub probes: Vec<(Effect, Why)>,
+    /// What its file had in the stages from `switch` to `commit`, as steps: commands, files and hooks.
+    pub items: Vec<Step>,
 }
 
 impl Tail {

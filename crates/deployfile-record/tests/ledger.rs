@@ -73,10 +73,17 @@ fn a_rollback_makes_what_it_left_bad_and_remembers_its_build() {
         .finish("4", RunResult::Done);
     let ledger = journal.ledger();
     assert_eq!(state(&ledger, "r3"), ReleaseState::Bad);
-    assert_eq!(ledger.rolled_back_from.as_ref().map(BuildId::as_str), Some("build-r3"));
+    let builds = |ledger: &Ledger| -> Vec<String> {
+        ledger.rolled_back_from.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(builds(&ledger), ["build-r3"]);
     assert_eq!(ledger.previous(), Some(&id("r1")), "never back to a bad release");
     let later = journal.applied("5", "r4", Some("r2")).ledger();
-    assert_eq!(later.rolled_back_from, None);
+    assert_eq!(builds(&later), ["build-r3"], "another build says nothing of this one");
+    let again = journal
+        .begin("6", Goal::Apply, "r3", Some("r4"))
+        .add("6", Fact::Committed { step, release: id("r3") });
+    assert_eq!(builds(&again.ledger()), Vec::<String>::new(), "committed knowingly, it is like any other");
 }
 
 #[test]
@@ -88,6 +95,34 @@ fn a_reverted_run_makes_its_release_bad_from_the_moment_it_goes_back() {
     assert!(journal.ledger().open.is_some());
     let ledger = journal.finish("2", RunResult::Reverted).ledger();
     assert_eq!((ledger.open, ledger.resumable), (None, None));
+}
+
+#[test]
+fn a_stuck_run_stays_open_until_it_is_resumed_or_left_behind() {
+    let mut journal = Journal::default();
+    journal.applied("1", "r1", None).begin("2", Goal::Apply, "r2", Some("r1"));
+    journal.add("2", Fact::Reverting { failure: Failure::new("verify::health", "sick") });
+    let stuck = journal.finish("2", RunResult::Stuck).ledger();
+    assert!(stuck.open.as_ref().is_some_and(deployfile_record::ledger::OpenRun::is_stuck));
+    assert_eq!(stuck.runs.last().and_then(|run| run.result), Some(RunResult::Stuck));
+    let resumed = journal.add("2", Fact::Resumed { who: "me".into() }).ledger();
+    assert!(resumed.open.as_ref().is_some_and(|open| !open.is_stuck()));
+    assert_eq!(resumed.runs.last().and_then(|run| run.result), None);
+    assert_eq!(journal.finish("2", RunResult::Reverted).ledger().open, None);
+}
+
+#[test]
+fn a_release_is_left_when_another_is_committed_and_not_when_it_comes_back() {
+    let mut journal = Journal::default();
+    journal.applied("1", "r1", None).applied("2", "r2", Some("r1"));
+    assert!(journal.ledger().releases[&id("r1")].left.is_some());
+    assert!(journal.ledger().releases[&id("r2")].left.is_none());
+    let step = StepKey { list: StepList::Forward, n: 1 };
+    journal
+        .begin("3", Goal::Rollback, "r1", Some("r2"))
+        .add("3", Fact::Committed { step, release: id("r1") });
+    assert!(journal.ledger().releases[&id("r1")].left.is_none());
+    assert!(journal.ledger().releases[&id("r2")].left.is_some());
 }
 
 #[test]

@@ -24,12 +24,14 @@ pub struct Human<W: Write> {
     answer: Option<String>,
     /// A status line stands on the terminal.
     status: bool,
+    /// The code of the last failure.
+    failure: Option<String>,
 }
 
 impl<W: Write> Human<W> {
     /// Writes into `out`.
     pub fn new(out: W, tone: Tone, terminal: bool, verbosity: i8) -> Self {
-        Self { out, tone, terminal, verbosity, step: None, answer: None, status: false }
+        Self { out, tone, terminal, verbosity, step: None, answer: None, status: false, failure: None }
     }
 
     /// One event. The error is the writer's.
@@ -43,14 +45,18 @@ impl<W: Write> Human<W> {
             }
             What::Hook { plugin, level, message, .. } => self.hook(plugin.as_str(), level, message),
             What::Warning { message, help } => self.warning(message, help.as_deref()),
-            What::Error { stage, failure, .. } => self.error(*stage, failure),
+            What::Error { stage, failure, .. } => {
+                self.failure = Some(failure.code.clone());
+                self.error(*stage, failure)
+            }
             What::Finished { result, changed, served, took_ms, .. } => {
                 self.clear()?;
                 let ended = verdict::ended(*result, *changed, *took_ms);
                 let ended =
                     if *result == RunResult::Done { self.tone.good(&ended) } else { self.tone.bad(&ended) };
                 writeln!(self.out, "{ended}\n{}", verdict::served(&event.host, served))?;
-                verdict::next(*result).map_or(Ok(()), |next| writeln!(self.out, "next: {next}"))
+                verdict::next(*result, self.failure.as_deref())
+                    .map_or(Ok(()), |next| writeln!(self.out, "next: {next}"))
             }
             What::StageStarted { .. }
             | What::StageFinished { .. }

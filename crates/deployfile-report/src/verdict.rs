@@ -29,10 +29,16 @@ pub fn ended(result: RunResult, changed: Changed, took_ms: u64) -> String {
     format!("{words}{nothing} ({})", took(took_ms))
 }
 
-/// The next command, where something is left to do.
-pub fn next(result: RunResult) -> Option<&'static str> {
+/// Failures that going on cannot mend: the release is no longer what its plan made, or its plan's source is gone.
+const ANEW: [&str; 2] = ["seal::restarted", "source::changed"];
+
+/// The next command, where something is left to do. `failure` is the code of what decided the end.
+pub fn next(result: RunResult, failure: Option<&str>) -> Option<&'static str> {
     match result {
         RunResult::Done | RunResult::Reverted | RunResult::Refused => None,
+        RunResult::Failed if failure.is_some_and(|code| ANEW.contains(&code)) => {
+            Some("deployfile apply (anew: resume could not go on from here)")
+        }
         RunResult::Failed => {
             Some("mend it, then: deployfile resume (goes on where it stopped) or deployfile apply (anew)")
         }
@@ -40,5 +46,21 @@ pub fn next(result: RunResult) -> Option<&'static str> {
             Some("deployfile status says what is left; deployfile resume tries the way back again")
         }
         RunResult::Interrupted => Some("deployfile resume"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resume_is_offered_only_where_it_can_work() {
+        for (code, offers) in [("step::failed", true), ("seal::restarted", false), ("source::changed", false)]
+        {
+            let line = next(RunResult::Failed, Some(code)).unwrap();
+            assert_eq!(line.contains("deployfile resume"), offers, "{code}: {line}");
+            assert!(line.contains("deployfile apply"), "{code}: {line}");
+        }
+        assert!(next(RunResult::Failed, None).unwrap().contains("deployfile resume"));
     }
 }

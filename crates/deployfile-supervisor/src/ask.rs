@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 /// The most services of one root.
 const MAX_SERVICES: usize = 256;
 /// The most processes of one service.
-const MAX_PROCESSES: u32 = 64;
+pub const MAX_PROCESSES: u32 = 64;
 /// The most processes of all services together: each takes two descriptors, and 1,024 is the usual limit.
-const MAX_ALL_PROCESSES: usize = 256;
+pub const MAX_ALL_PROCESSES: usize = 256;
 /// What a request may take beyond drain and stop.
 const GRACE: Duration = Duration::from_secs(30);
 

@@ -52,10 +52,11 @@ mod supervise;
 mod verb;
 mod wire;
 
+pub use ask::{MAX_ALL_PROCESSES, MAX_PROCESSES};
 pub use boot::{BootLines, boot_lines};
 pub use client::{Client, ClientError};
 pub use holder::hold_sockets;
-pub use logs::{log_path, log_tail};
+pub use logs::{log_len, log_path, log_tail, log_tail_since};
 pub use protocol::{Refusal, ServiceState, ServiceStatus};
 pub use shim::run_service;
 pub use steer::PROBE_TRAFFIC_CLASS;

@@ -25,13 +25,30 @@ pub fn log_path(root: &HostPath, service: &Name) -> HostPath {
 /// The last `lines` lines of a service's log, of at most 1 MiB; what is not UTF-8 is replaced. Empty when there is no
 /// log yet.
 pub fn log_tail(root: &HostPath, service: &Name, lines: usize) -> Result<Vec<String>, DiskError> {
+    log_tail_since(root, service, 0, lines)
+}
+
+/// Bytes of a service's log; `None` when there is none yet.
+pub fn log_len(root: &HostPath, service: &Name) -> Option<u64> {
+    let path = rel(format!("{LOGS}/{service}.log")).ok()?;
+    Dir::open_root(root).and_then(|root| root.stat(&path)).ok().flatten().map(|stat| stat.size)
+}
+
+/// As [`log_tail`], only of what was written since the log had `since` bytes. One that is shorter was rotated meanwhile:
+/// all of it is newer.
+pub fn log_tail_since(
+    root: &HostPath,
+    service: &Name,
+    since: u64,
+    lines: usize,
+) -> Result<Vec<String>, DiskError> {
     let path = rel(format!("{LOGS}/{service}.log"))?;
     let mut file = match Dir::open_root(root).and_then(|root| root.open_read(&path)) {
         Ok(file) => file,
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let (text, is_cut) = read_end(&mut file).map_err(|source| DiskError::Call {
+    let (text, is_cut) = read_end(&mut file, since).map_err(|source| DiskError::Call {
         verb: "read",
         path: log_path(root, service).to_string(),
         source,
@@ -43,12 +60,14 @@ pub fn log_tail(root: &HostPath, service: &Name, lines: usize) -> Result<Vec<Str
     Ok(all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect())
 }
 
-fn read_end(file: &mut File) -> std::io::Result<(String, bool)> {
+fn read_end(file: &mut File, since: u64) -> std::io::Result<(String, bool)> {
     let len = file.metadata()?.len();
-    file.seek(SeekFrom::Start(len.saturating_sub(MAX_TAIL)))?;
+    let since = if since <= len { since } else { 0 };
+    let start = since.max(len.saturating_sub(MAX_TAIL));
+    file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(MAX_TAIL).read_to_end(&mut bytes)?;
-    Ok((String::from_utf8_lossy(&bytes).into_owned(), len > MAX_TAIL))
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), start > since))
 }
 
 /// Opens the log of a service for a new process, and makes it when it is missing.
@@ -179,5 +198,22 @@ mod tests {
         }
         assert_eq!(log_tail(&path, &web, 2).unwrap(), ["line 199998", "line 199999"]);
         assert!(log_tail(&path, &web, usize::MAX).unwrap().iter().all(|line| line.starts_with("line ")));
+    }
+
+    #[test]
+    fn a_tail_since_leaves_out_what_was_there_before() {
+        let (_temp, path, logs) = root();
+        let (web, name) = (Name::new("web").unwrap(), rel("web.log").unwrap());
+        assert_eq!(log_len(&path, &web), None);
+        let mut writer = open(&logs, &web).unwrap();
+        writeln!(writer, "old {}", "x".repeat(100)).unwrap();
+        let since = log_len(&path, &web).unwrap();
+        assert!(log_tail_since(&path, &web, since, 9).unwrap().is_empty());
+        writeln!(writer, "new 1\nnew 2").unwrap();
+        assert_eq!(log_tail_since(&path, &web, since, 9).unwrap(), ["new 1", "new 2"]);
+        assert_eq!(log_tail_since(&path, &web, since, 1).unwrap(), ["new 2"]);
+        assert!(rotate(&logs, &name, 50, 1).unwrap());
+        writeln!(writer, "newest").unwrap();
+        assert_eq!(log_tail_since(&path, &web, since, 9).unwrap(), ["newest"]);
     }
 }

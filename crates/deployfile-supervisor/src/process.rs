@@ -147,6 +147,16 @@ impl Process {
     }
 }
 
+/// Kills what is left of the process group of a process that has ended. Its number names no other process while its group
+/// has members (setpgid(2)).
+pub(crate) fn kill_leftovers(id: ProcessId) {
+    if !id.is_reused()
+        && let Some(group) = id.raw()
+    {
+        let (Ok(()) | Err(_)) = kill_process_group(group, Signal::KILL);
+    }
+}
+
 /// A pidfd is readable once its process has ended (pidfd_open(2)).
 fn has_ended(handle: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(handle, PollFlags::IN)];

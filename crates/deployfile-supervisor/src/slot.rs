@@ -1,6 +1,6 @@
 //! The place of one process of a service: empty, taken, or waiting for its next try.
 
-use crate::process::{Process, Shimming};
+use crate::process::{self, Process, Shimming};
 use crate::state::RecordedProcess;
 use crate::verb;
 use deployfile_model::units::UnixTime;
@@ -87,6 +87,7 @@ impl Slot {
                 }));
             }
             None => {
+                process::kill_leftovers(recorded.process);
                 slot.last_exit = Some("ended while no supervisor ran: its exit status is unknown".to_owned())
             }
         }

@@ -9,12 +9,15 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 use deployfile_disk::Dir;
-use deployfile_exec::port::Stop;
+use deployfile_exec::port::{Stop, Tell};
 use deployfile_model::spec::ShareMode;
-use deployfile_model::{Digest, HostPath, ReleaseId};
+use deployfile_model::{Digest, HostPath, Name, ReleaseId};
+use deployfile_record::Failure;
 use deployfile_record::effect::{SealEffect, SourceEffect, SourceFrom};
+use deployfile_record::event::Stream;
+use deployfile_system::process::{Guard, guard_main};
 use deployfile_system::release::{self, Depth, Header};
-use deployfile_system::source;
+use deployfile_system::source::{self, Fetcher};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -31,6 +34,11 @@ type Part = fn(&Path, &Repository, usize, &mut Table);
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
+    if let [_, verb, rest @ ..] = &args[..]
+        && verb == "guard"
+    {
+        std::process::exit(guard_main(rest));
+    }
     // `cargo test --benches` runs this too, without saying `--bench`.
     if !args.iter().any(|arg| arg == "--bench") {
         println!("trees: nothing is measured without `cargo bench`");
@@ -180,6 +188,19 @@ fn settle() {
     rustix::fs::sync();
 }
 
+/// Hears nothing.
+struct Deaf;
+
+impl Tell for Deaf {
+    fn output(&mut self, _: Stream, _: &str) {}
+    fn probe(&mut self, _: &Name, _: u32, _: bool, _: &str) {}
+    fn hook(&mut self, _: &Name, _: &str, _: &str) {}
+    fn warning(&mut self, _: &str, _: Option<&str>) {}
+    fn spawned(&mut self, _: u32, _: u64, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
 /// Fills and seals a release.
 fn ours(root: &Path, name: &str, effect: &SourceEffect) -> Duration {
     std::fs::create_dir_all(root).expect("root");
@@ -188,7 +209,9 @@ fn ours(root: &Path, name: &str, effect: &SourceEffect) -> Duration {
     let path = HostPath::new(root.canonicalize().expect("root").to_str().expect("text")).expect("path");
     let root = Dir::open_root(&path).expect("root");
     let stop = Stop::new();
-    source::populate(&root, &id(name), effect, &stop).expect("populated");
+    let guard = Guard::this_program();
+    let mut fetcher = Fetcher { guard, stop: &stop, tell: &mut Deaf };
+    source::populate(&root, &id(name), effect, &mut fetcher).expect("populated");
     let filled = start.elapsed();
     let header = Header {
         id: id(name),

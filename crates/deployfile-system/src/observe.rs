@@ -2,7 +2,7 @@
 
 use crate::disk_failure as disk;
 use crate::store::{Store, StoreError};
-use crate::{current, in_use, nginx, release};
+use crate::{current, in_use, nginx, release, service};
 use deployfile_disk::Dir;
 use deployfile_model::spec::{App, Layout};
 use deployfile_model::{Digest, Name, RelPath, ReleaseId};
@@ -34,6 +34,7 @@ pub fn observe(
         source: None,
         release_dirs: BTreeSet::new(),
         in_use: BTreeSet::new(),
+        down: BTreeSet::new(),
         plugins: BTreeMap::new(),
         base_env: base_env(),
         has_nginx: nginx::is_installed(),
@@ -44,6 +45,9 @@ pub fn observe(
     seen.in_use = in_use::releases_in_use(&layout.root);
     if let Some(id) = seen.current.release() {
         seen.current_release = see(root, id, &seen.ledger)?;
+    }
+    if let Some(current) = &seen.current_release {
+        seen.down = service::down(&layout.root, &current.tail);
     }
     if let Some(id) = target {
         seen.target_release = see(root, id, &seen.ledger)?;

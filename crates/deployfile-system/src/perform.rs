@@ -9,24 +9,23 @@ use deployfile_model::spec::{App, Layout};
 use deployfile_model::{HostPath, Name, RelPath, ReleaseId};
 use deployfile_record::effect::{FileEffect, Piece, Prerequisites, Probe, ProbeTarget, Quoting};
 use deployfile_record::observation::CurrentLink;
-use deployfile_record::{Command, Effect, Failure, HostPlan, Plan};
+use deployfile_record::{Command, Effect, Failure, HostPlan, Plan, Step};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-/// Last lines of a service's output that a failed verification shows.
-const LOG_LINES: usize = 20;
 
 /// This machine, as the host of one root.
 pub struct ThisHost {
     root: Dir,
     layout: Layout,
     secrets: BTreeMap<Name, SecretText>,
+    /// Bytes of each service's log when this run began to change it: what came before belongs to another release.
+    logged: BTreeMap<Name, u64>,
 }
 
 impl ThisHost {
     /// The host of `root`, which is open as `dir`.
     pub fn new(dir: Dir, layout: Layout) -> Self {
-        Self { root: dir, layout, secrets: BTreeMap::new() }
+        Self { root: dir, layout, secrets: BTreeMap::new(), logged: BTreeMap::new() }
     }
 
     /// The value of a secret of the plan, read once a run.
@@ -100,6 +99,14 @@ impl ThisHost {
         }
         for name in &wanted.secrets {
             self.secret(plan, name)?;
+        }
+        // What can only fail after the switch is looked at before it.
+        for step in &host.steps {
+            match &step.effect {
+                Effect::EnsureHostLink { at, to: Some(_) } => check_host_link(at)?,
+                Effect::EnsureService(service) => service::check(service)?,
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -225,8 +232,14 @@ impl ThisHost {
 
     fn ensure_host_link(&self, at: &HostPath, to: Option<&str>) -> Result<(), Failure> {
         let (parent, name) = split(at)?;
-        let parent = Dir::open_root(&parent).map_err(|e| disk(&e))?;
+        let parent = match Dir::open_root(&parent) {
+            // Taken away with all around it.
+            Err(error) if to.is_none() && error.is_not_found() => return Ok(()),
+            parent => parent.map_err(|e| disk(&e))?,
+        };
         match (parent.stat(&name).map_err(|e| disk(&e))?, to) {
+            // Somebody else's: there is no link of ours to take away.
+            (Some(found), None) if found.kind != Kind::Symlink => Ok(()),
             (Some(found), _) if found.kind != Kind::Symlink => {
                 let message = format!("{at} is {}, not a link", found.kind);
                 Err(Failure::new("switch::not-a-link", message).help("move it away"))
@@ -249,6 +262,22 @@ impl ThisHost {
         Ok(())
     }
 
+    /// After the last step that changes which releases there are. What does not work out is tried again after the next
+    /// run.
+    fn tidy_mirrors(&self, call: &Call<'_>, tell: &mut dyn Tell) {
+        let steps = &call.host.steps;
+        let prunes = |step: &Step| matches!(step.effect, Effect::EnsurePruned { .. });
+        if steps.iter().any(|step| step.n > call.step.n && prunes(step)) {
+            return;
+        }
+        let fetches = steps.iter().any(|step| matches!(step.effect, Effect::EnsureSource(_)));
+        let fetched = call.plan.release.as_ref().filter(|_| fetches);
+        let tidied = source::tidy_mirrors(&self.root, fetched, &mut fetcher(call, tell));
+        if let Err(why) = tidied.map_err(Failure::from) {
+            tell.warning(&format!("the git mirrors are not tidied: {why}"), why.help.as_deref());
+        }
+    }
+
     /// A probe that can be asked: one that is a program runs as the steps do.
     fn asked<'p>(&mut self, call: &Call<'_>, wanted: &'p Probe) -> Result<probe::Asked<'p>, Failure> {
         match &wanted.target {
@@ -261,9 +290,12 @@ impl ThisHost {
 
     /// What the service printed last usually says why it does not answer.
     fn with_last_lines(&self, service: &Name, why: Failure) -> Failure {
-        let lines =
-            deployfile_supervisor::log_tail(&self.layout.root, service, LOG_LINES).unwrap_or_default();
-        if why.output.is_empty() { why.output(lines) } else { why }
+        let since = self.logged.get(service).copied().unwrap_or(0);
+        if why.output.is_empty() {
+            service::with_lines_since(&self.layout.root, service, since, why)
+        } else {
+            why
+        }
     }
 
     fn ensure_committed(&self, call: &Call<'_>) -> Result<(), Failure> {
@@ -302,7 +334,7 @@ impl ThisHost {
             Effect::EnsureReleaseDir => self.ensure_release_dir(call.plan)?,
             Effect::EnsureSource(effect) => {
                 let id = target_id(call.plan)?;
-                let populated = source::populate(&self.root, &id, effect, call.stop)?;
+                let populated = source::populate(&self.root, &id, effect, &mut fetcher(call, tell))?;
                 for warning in populated.warnings {
                     tell.warning(&warning.message, warning.help.as_deref());
                 }
@@ -329,6 +361,8 @@ impl ThisHost {
             }
             Effect::EnsureHostLink { at, to } => self.ensure_host_link(at, to.as_deref())?,
             Effect::EnsureService(effect) => {
+                let len = deployfile_supervisor::log_len(&self.layout.root, &effect.name).unwrap_or(0);
+                self.logged.insert(effect.name.clone(), len);
                 let mut ask = Vec::new();
                 for wanted in &effect.ready {
                     ask.push((self.asked(call, wanted)?, None));
@@ -349,8 +383,15 @@ impl ThisHost {
             Effect::CallHook(_) => {
                 return Err(Failure::new("bug::hook", "hooks are called through their own port"));
             }
-            Effect::EnsureCommitted => self.ensure_committed(call)?,
-            Effect::EnsurePruned { release } => self.ensure_pruned(call.host, release)?,
+            Effect::EnsureCommitted => {
+                self.ensure_committed(call)?;
+                self.tidy_mirrors(call, tell);
+            }
+            Effect::EnsurePruned { release } => {
+                let pruned = self.ensure_pruned(call.host, release);
+                self.tidy_mirrors(call, tell);
+                pruned?;
+            }
         }
         Ok(Outcome::Plain)
     }
@@ -365,6 +406,30 @@ impl ThisHost {
             ..failure
         }
     }
+}
+
+/// A link outside of the root needs its folder, and its place to be free or a link.
+fn check_host_link(at: &HostPath) -> Result<(), Failure> {
+    let (parent, name) = split(at)?;
+    let refused = |message: String, help: String| Failure::refused("check::host-link", message).help(help);
+    let dir = match Dir::open_root(&parent) {
+        Err(error) if error.is_not_found() => {
+            let message = format!("the link {at} cannot be made: {parent} is not there");
+            return Err(refused(message, format!("make the folder: mkdir -p {parent}")));
+        }
+        dir => dir.map_err(|e| disk(&e))?,
+    };
+    match dir.stat(&name).map_err(|e| disk(&e))? {
+        Some(found) if found.kind != Kind::Symlink => {
+            let message = format!("the link {at} cannot be made: {} stands there", found.kind);
+            Err(refused(message, format!("move it away, for example: mv {at} {at}.before")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn fetcher<'a>(call: &Call<'a>, tell: &'a mut dyn Tell) -> source::Fetcher<'a> {
+    source::Fetcher { guard: process::Guard::this_program(), stop: call.stop, tell }
 }
 
 fn header(call: &Call<'_>) -> Result<release::Header, Failure> {

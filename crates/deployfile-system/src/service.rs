@@ -9,8 +9,9 @@ use deployfile_model::service::{Manager, OnDeploy};
 use deployfile_model::spec::{App, Layout};
 use deployfile_model::{BuildId, HostPath, Name, RelPath, ReleaseId};
 use deployfile_record::effect::ServiceEffect;
-use deployfile_record::{Failure, Unit};
-use deployfile_supervisor::{Client, ClientError};
+use deployfile_record::{Failure, FailureKind, Tail, Unit};
+use deployfile_supervisor::{Client, ClientError, ServiceState, log_len, log_tail_since};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The largest unit that is read, in bytes.
@@ -23,6 +24,27 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 /// Makes the service run as the release says, or takes it away. `ready` is asked in a hand-over before the old
 /// processes go.
 pub fn ensure(
+    root: &Dir,
+    layout: &Layout,
+    effect: &ServiceEffect,
+    ready: &[(Asked<'_>, Option<&BuildId>)],
+    stop: &Stop,
+    tell: &mut dyn Tell,
+) -> Result<(), Failure> {
+    let since = log_len(&layout.root, &effect.name).unwrap_or(0);
+    let made = make_true(root, layout, effect, ready, stop, tell);
+    made.map_err(|why| with_lines_since(&layout.root, &effect.name, since, why))
+}
+
+/// Shows of a service's log only what was written since it had `since` bytes: older lines are of another release.
+pub(crate) fn with_lines_since(root: &HostPath, service: &Name, since: u64, why: Failure) -> Failure {
+    match log_tail_since(root, service, since, TAIL_LINES) {
+        Ok(lines) if log_len(root, service).is_some() => why.output(lines),
+        _ => why,
+    }
+}
+
+fn make_true(
     root: &Dir,
     layout: &Layout,
     effect: &ServiceEffect,
@@ -61,6 +83,31 @@ pub fn start_client(root: &HostPath) -> Result<Client, Failure> {
 /// The supervisor of this root, if it has services: one that was killed comes back first, as they still run.
 pub fn known_client(root: &HostPath) -> Result<Option<Client>, Failure> {
     Client::connect_or_revive(root, Path::new(THIS_PROGRAM)).map_err(|e| failure(&e))
+}
+
+/// Whether the service's manager can be asked at all, before anything depends on it.
+pub fn check(effect: &ServiceEffect) -> Result<(), Failure> {
+    let Manager::Supervisor { socket } = &effect.manager else { return Ok(()) };
+    let reached = Supervisord::connect(socket).and_then(|client| client.status(&[]));
+    reached.map(drop).map_err(|error| Failure { kind: FailureKind::Refused, ..supervisord::failure(&error) })
+}
+
+/// Services that are to run and do not. Nothing is started; of what cannot be asked nothing is said.
+pub(crate) fn down(root: &HostPath, tail: &Tail) -> BTreeSet<Name> {
+    let builtin = tail.services.iter().filter(|service| service.manager == Manager::Builtin);
+    let mut wanted: BTreeSet<Name> = builtin.map(|service| service.name.clone()).collect();
+    if wanted.is_empty() {
+        return wanted;
+    }
+    let running = match Client::connect(root) {
+        Ok(Some(mut client)) => client.status(),
+        Ok(None) => return wanted,
+        Err(_) => return BTreeSet::new(),
+    };
+    let Ok(running) = running else { return BTreeSet::new() };
+    let runs = |state| matches!(state, ServiceState::Running | ServiceState::Starting);
+    wanted.retain(|name| !running.iter().any(|service| service.name == *name && runs(service.state)));
+    wanted
 }
 
 fn builtin(

@@ -18,13 +18,12 @@ mod url;
 
 pub use dir::observe_dir;
 pub use error::{SourceError, Trouble};
-pub use git::{observe_git, tidy_mirrors};
+pub use git::{Fetcher, observe_git, tidy_mirrors};
 pub use listing::{Listed, Listing, What, file_mode};
 
 pub(crate) use listing::PATH as LISTING;
 
 use deployfile_disk::Dir;
-use deployfile_exec::port::Stop;
 use deployfile_model::ReleaseId;
 use deployfile_record::effect::{SourceEffect, SourceFrom};
 
@@ -58,16 +57,16 @@ pub fn populate(
     root: &Dir,
     release: &ReleaseId,
     effect: &SourceEffect,
-    stop: &Stop,
+    fetcher: &mut Fetcher<'_>,
 ) -> Result<Populated, SourceError> {
     match &effect.from {
         SourceFrom::Git { url, commit, submodules, .. } => {
             let wanted = git::Wanted { url, commit, submodules: *submodules };
-            git::populate(root, release, &wanted, effect, stop)
+            git::populate(root, release, &wanted, effect, fetcher)
         }
         SourceFrom::Dir { path, exclude, tree } => {
             let wanted = dir::Wanted { path, exclude, tree };
-            dir::populate(root, release, &wanted, effect, stop)
+            dir::populate(root, release, &wanted, effect, fetcher.stop)
         }
     }
 }

@@ -8,6 +8,7 @@ use deployfile_model::units::UnixTime;
 use deployfile_model::{Digest, RelPath, RunId};
 use deployfile_record::plan::PlanError;
 use deployfile_record::{Entry, Fact, Failure, Ledger, Plan};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The largest plan that is read, in bytes.
@@ -16,6 +17,16 @@ const PLAN_BYTES: u64 = 256 << 20;
 const COMPONENT_BYTES: u64 = 32 << 20;
 /// The largest history of a run that is read, in bytes.
 const HISTORY_BYTES: u64 = 64 << 20;
+/// The end of a history's name.
+const HISTORY_ENDING: &str = ".jsonl";
+/// Runs whose events are kept.
+const KEPT_HISTORIES: usize = 100;
+
+/// A file that holds room for a plan, a few entries of the journal and a history.
+const RESERVE: &str = "reserve";
+const RESERVE_BYTES: usize = 512 << 10;
+/// No reserve is kept on a file system with less than this free.
+const RESERVE_FROM: u64 = 1 << 20;
 
 /// The handle of a root's `.deployfile`.
 pub struct Store {
@@ -185,15 +196,38 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Appends lines to a run's history. Telemetry: not synced, and an error of it stops nothing.
+    /// Appends lines to a run's history; that of a run which goes on is continued. Telemetry: not synced, and an error
+    /// of it stops nothing.
     pub fn history_writer(&self, run: &RunId) -> Result<deployfile_disk::AppendFile, StoreError> {
-        Ok(self.dir.create_append(&rel(&format!("history/{run}.jsonl")), 0o600)?)
+        let path = rel(&format!("history/{run}{HISTORY_ENDING}"));
+        match self.dir.create_append(&path, 0o600) {
+            Err(error) if error.is_exists() => Ok(self.dir.open_append(&path)?),
+            created => Ok(created?),
+        }
     }
 
     /// A run's history as it was told, one event a line.
     pub fn history(&self, run: &RunId) -> Result<String, StoreError> {
-        let bytes = self.dir.read(&rel(&format!("history/{run}.jsonl")), HISTORY_BYTES)?;
+        let bytes = self.dir.read(&rel(&format!("history/{run}{HISTORY_ENDING}")), HISTORY_BYTES)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Keeps some room for when there is none left: a file that [`Store::use_reserve`] gives up. Nothing is done where
+    /// little is free anyway.
+    pub fn keep_reserve(&self) -> Result<(), StoreError> {
+        let is_kept = self.dir.stat(&rel(RESERVE))?.is_some();
+        if !is_kept && self.dir.space()?.bytes >= RESERVE_FROM {
+            self.dir.replace(&rel(RESERVE), &vec![0; RESERVE_BYTES], 0o600)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the reserve up if the file system is full, so that what frees space or goes back can be journaled.
+    pub fn use_reserve(&self) -> Result<(), StoreError> {
+        if self.dir.space()?.bytes < RESERVE_BYTES as u64 {
+            self.dir.remove_file(&rel(RESERVE))?;
+        }
+        Ok(())
     }
 
     /// Removes what a process that was killed left half-made or half-removed. Only under the lock. A failure is the
@@ -204,6 +238,20 @@ impl Store {
         self.dir.sweep_incoming()?;
         for name in ["plans", "plugins", "cache"] {
             self.dir.open_dir(&rel(name))?.sweep_incoming()?;
+        }
+        Ok(())
+    }
+
+    /// Removes the histories of all runs but the last [`KEPT_HISTORIES`] of the journal. A failure is the caller's to
+    /// pass over: what is left is swept next time.
+    pub fn sweep_histories(&self, ledger: &Ledger) -> Result<(), StoreError> {
+        let kept: BTreeSet<&str> =
+            ledger.runs.iter().rev().take(KEPT_HISTORIES).map(|run| run.run.as_str()).collect();
+        for entry in self.dir.list(&rel("history"))? {
+            let Some(name) = entry.text() else { continue };
+            if name.strip_suffix(HISTORY_ENDING).is_some_and(|run| !kept.contains(run)) {
+                self.dir.remove_file(&rel(&format!("history/{name}")))?;
+            }
         }
         Ok(())
     }
@@ -265,4 +313,43 @@ impl JournalPort for RootJournal {
 
 fn checkpoint(at: UnixTime, ledger: &Ledger) -> Entry {
     Entry { at, run: None, fact: Fact::Checkpoint(Box::new(ledger.clone())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deployfile_model::HostPath;
+    use deployfile_record::Goal;
+    use deployfile_record::ledger::RunFacts;
+
+    #[test]
+    fn histories_of_the_last_runs_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = HostPath::new(folder.path().canonicalize().unwrap().to_str().unwrap()).unwrap();
+        let store = Store::create(&Dir::open_root(&path).unwrap()).unwrap();
+        let mut ledger = Ledger::default();
+        for n in 0..KEPT_HISTORIES + 20 {
+            let run = RunId::new(format!("run-{n}")).unwrap();
+            store.history_writer(&run).unwrap().append(b"{}\n").unwrap();
+            ledger.runs.push(RunFacts {
+                run,
+                goal: Goal::Apply,
+                who: "tester".to_owned(),
+                release: None,
+                from: None,
+                started: UnixTime(0),
+                ended: None,
+                result: None,
+                exit: None,
+            });
+        }
+        store.sweep_histories(&ledger).unwrap();
+        let known = |n: usize| store.history(&RunId::new(format!("run-{n}")).unwrap()).is_ok();
+        assert_eq!((known(0), known(19), known(20)), (false, false, true));
+        assert!(known(KEPT_HISTORIES + 19));
+        // A run that goes on writes on.
+        let last = RunId::new("run-119").unwrap();
+        store.history_writer(&last).unwrap().append(b"more\n").unwrap();
+        assert_eq!(store.history(&last).unwrap(), "{}\nmore\n");
+    }
 }

@@ -10,15 +10,17 @@ use deployfile_model::spec::ShareMode;
 use deployfile_record::Failure;
 use deployfile_record::effect::{SourceEffect, SourceFrom};
 use deployfile_system::release::Depth;
-use deployfile_system::source::{SourceError, Trouble, observe_git, tidy_mirrors};
+use deployfile_system::source::{SourceError, Trouble, observe_git};
 use release_room::{Room, from_git, hardlink, has_git};
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn observe(url: &str, reference: &str) -> Result<String, SourceError> {
-    observe_git(url, reference, &Stop::new()).map(|facts| facts.revision)
+    observe_git(None, url, reference, &Stop::new()).map(|facts| facts.revision)
 }
 
 fn code(error: SourceError) -> String {
@@ -118,7 +120,7 @@ fn a_call_that_takes_too_long_or_is_stopped_is_ended() {
     // A repository that never answers: git waits for a pipe that nobody writes.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/x.git", listener.local_addr().unwrap());
-    assert!(matches!(observe_git(&url, "main", &stop), Err(SourceError::Interrupted)));
+    assert!(matches!(observe_git(None, &url, "main", &stop), Err(SourceError::Interrupted)));
 }
 
 #[test]
@@ -255,10 +257,170 @@ fn mirrors_are_tidied_without_losing_what_releases_need() {
     let first = room.repository("repo", &FILES);
     room.populate("r1", &from_git(&url, &first, None)).unwrap();
     room.write("root/.deployfile/cache/git/half.git.new/HEAD", "cut short");
-    tidy_mirrors(&room.root(), &Stop::new()).unwrap();
+    room.tidy(None).unwrap();
     assert!(!room.at("root/.deployfile/cache/git/half.git.new").exists());
     std::fs::remove_dir_all(room.at("repo")).unwrap();
     room.populate("r2", &from_git(&url, &first, None)).unwrap();
+}
+
+/// The only mirror of a room.
+fn mirror(room: &Room) -> PathBuf {
+    let names = mirrors(room);
+    assert_eq!(names.len(), 1, "{names:?}");
+    room.at("root/.deployfile/cache/git").join(&names[0])
+}
+
+fn mirrors(room: &Room) -> Vec<String> {
+    let entries = std::fs::read_dir(room.at("root/.deployfile/cache/git")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Commits that the mirror of this name keeps.
+fn kept(room: &Room, mirror: &str) -> BTreeSet<String> {
+    let args = ["for-each-ref", "--format=%(refname:lstrip=2)", "refs/deployfile/"];
+    let refs = room.git(&format!("root/.deployfile/cache/git/{mirror}"), &args);
+    refs.lines().map(str::to_owned).collect()
+}
+
+fn set<const N: usize>(names: [&String; N]) -> BTreeSet<String> {
+    names.into_iter().cloned().collect()
+}
+
+#[test]
+fn what_a_killed_git_left_in_a_mirror_stops_nothing() {
+    if !has_git() {
+        return;
+    }
+    let room = Room::new();
+    let url = room.text("repo");
+    let first = room.repository("repo", &FILES);
+    room.populate("r1", &from_git(&url, &first, None)).unwrap();
+    room.write("repo/app.py", "print(2)\n");
+    let second = room.commit("repo");
+    let mirror = mirror(&room);
+    let own = format!("refs/deployfile/{second}.lock");
+    let locks = ["packed-refs.lock", "HEAD.lock", "shallow.lock", "config.lock", &own];
+    let half = "objects/pack/tmp_pack_x7Kq2a";
+    let leave = |name: &str| {
+        std::fs::create_dir_all(mirror.join(name).parent().unwrap()).unwrap();
+        std::fs::write(mirror.join(name), "").unwrap();
+    };
+    leave(&own);
+    // The control: git itself gives up.
+    let fetch = ["fetch", "--quiet", &url, &format!("+{second}:refs/deployfile/{second}")];
+    let git = std::process::Command::new("git").current_dir(&mirror).args(fetch).output().unwrap();
+    assert!(!git.status.success() && String::from_utf8_lossy(&git.stderr).contains(".lock"));
+    locks.iter().for_each(|name| leave(name));
+    leave(half);
+    room.populate("r2", &from_git(&url, &second, None)).unwrap();
+    assert_eq!(room.content("r2")["app.py"], "644 print(2)\n");
+    for name in locks.iter().chain([&half]) {
+        assert!(!mirror.join(name).exists(), "{name}");
+    }
+    locks.iter().for_each(|name| leave(name));
+    room.tidy(None).unwrap();
+}
+
+#[test]
+fn a_mirror_that_a_power_cut_spoiled_is_made_anew() {
+    if !has_git() {
+        return;
+    }
+    let room = Room::new();
+    let url = room.text("repo");
+    let first = room.repository("repo", &FILES);
+    room.populate("r1", &from_git(&url, &first, None)).unwrap();
+    std::fs::write(mirror(&room).join("HEAD"), "").unwrap();
+    room.populate("r2", &from_git(&url, &first, None)).unwrap();
+    assert_eq!(room.content("r2"), room.content("r1"));
+}
+
+#[test]
+fn commits_and_mirrors_that_no_release_needs_go() {
+    if !has_git() {
+        return;
+    }
+    let room = Room::new();
+    let url = room.text("repo");
+    let old_library = room.repository("lib", &[("l", "old")]);
+    room.repository("repo", &FILES);
+    room.git("repo", &["submodule", "--quiet", "add", "../lib", "lib"]);
+    let first = room.commit("repo");
+    room.populate("r1", &from_git(&url, &first, None)).unwrap();
+    room.write("lib/l", "new");
+    let new_library = room.commit("lib");
+    room.git("repo/lib", &["pull", "--quiet"]);
+    let second = room.commit("repo");
+    room.populate("r2", &from_git(&url, &second, None)).unwrap();
+    let names = mirrors(&room);
+    let [lib, repo] = &names[..] else { panic!("{names:?}") };
+
+    room.tidy(Some("r2")).unwrap();
+    assert_eq!(kept(&room, repo), set([&first, &second]), "both releases are there");
+    assert_eq!(kept(&room, lib), set([&old_library, &new_library]));
+
+    std::fs::remove_dir_all(room.release("r1")).unwrap();
+    room.tidy(None).unwrap();
+    assert_eq!(kept(&room, repo), set([&second]));
+    assert_eq!(kept(&room, lib), set([&new_library]));
+    assert!(!room.at("root/.deployfile/cache/commits-r1").exists());
+    room.populate("r3", &from_git(&url, &second, None)).unwrap();
+
+    // The file names another repository now, and later none.
+    let other = room.repository("other", &FILES);
+    room.populate("r4", &from_git(&room.text("other"), &other, None)).unwrap();
+    room.tidy(None).unwrap();
+    assert_eq!(mirrors(&room).len(), 3, "a run that fetched nothing does not know the file's source");
+    room.tidy(Some("r4")).unwrap();
+    let left = mirrors(&room);
+    assert!(left.len() == 1 && left[0].starts_with("other-"), "{left:?}");
+    room.populate("r5", &from_git(&url, &second, None)).unwrap();
+    room.tidy(Some("from-a-directory")).unwrap();
+    assert!(mirrors(&room).is_empty());
+    room.populate("r6", &from_git(&url, &second, None)).unwrap();
+}
+
+#[test]
+fn where_no_mirror_ever_was_none_is_made_by_tidying() {
+    let room = Room::new();
+    room.tidy(Some("r1")).unwrap();
+    assert!(!room.at("root/.deployfile").exists());
+}
+
+#[test]
+fn sizes_are_told_where_the_objects_are() {
+    if !has_git() {
+        return;
+    }
+    let room = Room::new();
+    let url = room.text("repo");
+    let commit = room.repository("repo", &FILES);
+    let sizes = |url: &str, reference: &str| {
+        let facts = observe_git(Some(&room.root()), url, reference, &Stop::new()).unwrap();
+        (facts.bytes, facts.files)
+    };
+    assert_eq!(sizes(&url, "main"), (19, 5));
+    assert_eq!(sizes(&format!("file://{url}"), "main"), (19, 5));
+    // Another repository's are those of its mirror, as far as that goes.
+    let script = room.text("ssh");
+    std::fs::write(&script, "#!/bin/sh\nshift $(($# - 1))\nexec sh -c \"$1\"\n").unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    if std::env::var_os("GIT_SSH_COMMAND").is_none() {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "sizes_are_told_where_the_objects_are"])
+            .env("GIT_SSH_COMMAND", &script)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    let remote = format!("ssh://host{url}");
+    assert_eq!(sizes(&remote, "main"), (0, 0));
+    room.populate("r1", &from_git(&remote, &commit, None)).unwrap();
+    assert_eq!(sizes(&remote, "main"), (19, 5));
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Pair {
 
     /// Times both, each on a disk with nothing left to write; who goes first alternates.
     fn time(&mut self, round: usize, ours: impl FnOnce(), peer: impl FnOnce()) {
-        let (ours, peer) = if round % 2 == 0 {
+        let (ours, peer) = if round.is_multiple_of(2) {
             let ours = timed(ours);
             (ours, timed(peer))
         } else {

@@ -67,13 +67,15 @@ pub(crate) enum Verb {
     Init(InitArgs),
     /// Read the deployfile and say what is wrong with it; touches nothing
     Check(EnvArg),
+    /// Bring the deployfile and what it imports into one layout; comments and values stay
+    Fmt(FmtArgs),
     /// Show what apply would do: steps, reasons, diffs of rendered files; touches nothing
     Plan(PlanArgs),
     /// Make the deployfile true
     #[command(alias = "deploy")]
     Apply(ApplyArgs),
     /// Finish or undo an interrupted run
-    Resume(EnvArg),
+    Resume(ResumeArgs),
     /// Go back to the previous good release, or to another one
     Rollback(RollbackArgs),
     /// Say what is served, by which services, and what is left to do
@@ -138,6 +140,17 @@ pub(crate) enum InitTemplate {
     Static,
 }
 
+/// Arguments of `fmt`.
+#[derive(Debug, Args)]
+pub(crate) struct FmtArgs {
+    /// The files; without them, the deployfile and what it imports. `-` reads stdin and writes to stdout
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write nothing; show what would change, and exit with 1 if anything would
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
@@ -188,6 +201,17 @@ pub(crate) struct ApplyArgs {
     pub(crate) wait: Option<String>,
     #[command(flatten)]
     pub(crate) wish: WishArgs,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The environment
+    #[arg(value_name = "ENV", conflicts_with = "root")]
+    pub(crate) env: Option<String>,
+    /// The app's root; no deployfile is read then, the stored plan says it all
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
 }
 
 /// Arguments of `rollback`.

@@ -1,6 +1,7 @@
 //! The hosts of an environment, opened. Until there is a fleet, every host is this machine.
 
 use crate::error::{CliError, Stop, exit};
+use deployfile_disk::lock::Holder;
 use deployfile_disk::root::{Durability, RootError, check_root, create_root};
 use deployfile_disk::{Dir, Lock, LockError, LockNote};
 use deployfile_model::spec::{Connect, Layout};
@@ -58,6 +59,11 @@ fn not_built(message: &str) -> CliError {
 pub(crate) fn open(spec: &Spec) -> Result<LocalHost, Stop> {
     let host = only_local(spec)?;
     let layout = Layout { root: root_of(spec, host)?, current: spec.app.current.clone() };
+    open_layout(host.name.clone(), layout)
+}
+
+/// As [`open`], for what another source than the deployfile names.
+pub(crate) fn open_layout(name: Name, layout: Layout) -> Result<LocalHost, Stop> {
     let mut read_only = false;
     let (root, warnings) = match check_root(&layout.root, DURABILITY) {
         Ok(root) => (Some(root.dir), root.warnings.iter().map(ToString::to_string).collect()),
@@ -70,7 +76,7 @@ pub(crate) fn open(spec: &Spec) -> Result<LocalHost, Stop> {
         }
         Err(error) => return Err(root_error(&error).into()),
     };
-    Ok(LocalHost { name: host.name.clone(), layout, root, read_only, warnings })
+    Ok(LocalHost { name, layout, root, read_only, warnings })
 }
 
 /// A file system without a journal is a warning (docs/decisions/0001): refusing it would refuse whole machines on which
@@ -81,7 +87,8 @@ fn root_error(error: &RootError) -> CliError {
     let help = match error {
         RootError::Slash => "give the app a directory of its own, for example \"/srv/shop\"",
         RootError::Missing { .. } => "deployfile apply makes it",
-        RootError::Symlink { .. } => "name the directory that the link leads to",
+        // The message says it all.
+        RootError::Symlink { .. } => return CliError::from_error("root::unusable", exit::REFUSED, error),
         RootError::NotADirectory { .. } => "move it away, or choose another root",
         RootError::NotOurs { .. } => "run deployfile as its owner, or choose another root",
         RootError::Writable { .. } => "take the right to write from group and others: chmod go-w",
@@ -123,6 +130,41 @@ impl LocalHost {
         Ok(Store::open(root).map_err(|e| e.failure())?)
     }
 
+    /// Who holds the lock now, if anybody does. The note is missing when its holder is just writing it.
+    pub(crate) fn lock_holder(&self) -> Result<Option<Holder>, Stop> {
+        let Some(store) = self.store()? else { return Ok(None) };
+        let holder = store
+            .lock_holder()
+            .map_err(|e| Stop::from(CliError::from_error("disk::failed", exit::FAILED, &e)))?;
+        Ok(holder.filter(|holder| holder.is_live))
+    }
+
+    /// What the journal says, and who is at work here. Without a holder, an open run is one that was interrupted:
+    /// a run that ended, or began, between the two readings is not taken for one.
+    pub(crate) fn ledger_and_holder(&self) -> Result<(Ledger, Option<Holder>), Stop> {
+        let mut ledger = self.ledger()?;
+        loop {
+            let holder = self.lock_holder()?;
+            if holder.is_some() || ledger.open.is_none() {
+                return Ok((ledger, holder));
+            }
+            let again = self.ledger()?;
+            if again.open == ledger.open {
+                return Ok((again, None));
+            }
+            ledger = again;
+        }
+    }
+
+    /// Refuses to go on while a run is under way: what could be said now would not be true when it is read.
+    pub(crate) fn expect_no_run(&self) -> Result<(), Stop> {
+        let (ledger, Some(holder)) = self.ledger_and_holder()? else { return Ok(()) };
+        let Some(open) = ledger.open else { return Ok(()) };
+        let path = format!("{}/lock", self.layout.state());
+        let busy = busy(LockError::Busy { path, holder: holder.note });
+        Err(busy.because(format!("run {} is under way", open.run)).help("wait until it is done").into())
+    }
+
     /// What the journal says, read without changing anything.
     pub(crate) fn ledger(&self) -> Result<Ledger, Stop> {
         let Some(root) = &self.root else { return Ok(Ledger::default()) };
@@ -139,14 +181,8 @@ pub(crate) fn lock(store: &Store, run: Option<&RunId>, wait: Millis) -> Result<L
         match store.lock(&note) {
             Ok(lock) => return Ok(lock),
             Err(LockError::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
-            Err(LockError::Busy { path, holder }) => {
-                let since = holder.as_ref().map_or(Millis(0), |holder| holder.age(now()));
-                let error =
-                    CliError::from_error("lock::busy", exit::LOCKED, &LockError::Busy { path, holder });
-                return Err(error
-                    .because(format!("held for {since}"))
-                    .help("wait for it: --wait 5m; or stop its holder")
-                    .into());
+            Err(error @ LockError::Busy { .. }) => {
+                return Err(busy(error).help("wait for it: --wait 5m; or stop its holder").into());
             }
             Err(LockError::Disk(error)) => {
                 return Err(CliError::from_error("disk::failed", exit::FAILED, &error).into());
@@ -155,14 +191,22 @@ pub(crate) fn lock(store: &Store, run: Option<&RunId>, wait: Millis) -> Result<L
     }
 }
 
-/// Seconds since 1970. `SOURCE_DATE_EPOCH` sets the clock of a reproducible run (reproducible-builds.org).
+/// Somebody else holds the lock: who, and for how long.
+fn busy(error: LockError) -> CliError {
+    let cli = CliError::from_error("lock::busy", exit::LOCKED, &error);
+    match error {
+        LockError::Busy { holder: Some(holder), .. } => {
+            cli.because(format!("held for {}", holder.age(now())))
+        }
+        _ => cli,
+    }
+}
+
+/// Seconds since 1970. `SOURCE_DATE_EPOCH` is not asked: Nix shells set it, mostly to 1980, and ids of releases and the ages
+/// that retention counts are about what really happened.
 pub(crate) fn now() -> UnixTime {
-    let fixed = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
-    let real = || {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    };
-    UnixTime(fixed.unwrap_or_else(real))
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// The user that runs this, for people.

@@ -6,6 +6,7 @@
 mod args;
 mod error;
 mod host;
+mod limits;
 mod observing;
 mod project;
 mod running;
@@ -44,6 +45,7 @@ fn verb(cli: &Cli, terminal: Terminal) -> Result<u8, Stop> {
     match &cli.verb {
         Verb::Init(args) => verb::init::run(args, terminal),
         Verb::Check(args) => verb::check::run(args, global, terminal),
+        Verb::Fmt(args) => verb::fmt::run(args, global, terminal),
         Verb::Plan(args) => verb::plan::run(args, global, terminal),
         Verb::Apply(args) => verb::apply::run(args, global, terminal),
         Verb::Resume(args) => verb::resume::run(args, global, terminal),

@@ -51,7 +51,7 @@ fn source_facts(opened: &Opened, spec: &Spec, host: &Host, local: &LocalHost) ->
             let texts = source_texts(spec, host, &[url, reference])?;
             let url = url_from(&opened.folder, &texts[0])?;
             // Whatever is shown of it, the plan needs the URL itself.
-            source::observe_git(&url, &texts[1], &Wish::new())
+            source::observe_git(local.root.as_ref(), &url, &texts[1], &Wish::new())
                 .map(|facts| SourceFacts { location: url, ..facts })
         }
         SourceKind::Dir { path, exclude } => {
@@ -88,7 +88,7 @@ fn absolute(folder: &Path, path: &str) -> Result<String, Stop> {
 }
 
 /// The components of the plugins that hooks of this environment name.
-fn plugins(opened: &Opened, spec: &Spec) -> Result<BTreeMap<Name, PluginFacts>, Stop> {
+pub(crate) fn plugins(opened: &Opened, spec: &Spec) -> Result<BTreeMap<Name, PluginFacts>, Stop> {
     if spec.plugins.is_empty() {
         return Ok(BTreeMap::new());
     }

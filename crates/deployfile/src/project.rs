@@ -3,7 +3,7 @@
 use crate::args::Global;
 use crate::error::{CliError, Stop, exit};
 use crate::terminal::Terminal;
-use deployfile_config::{FileError, Files, MAX_FILE, Project, load};
+use deployfile_config::{Diagnostic, FileError, Files, MAX_FILE, Project, load};
 use deployfile_model::{Name, Spec};
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,18 +22,11 @@ pub(crate) struct Opened {
 }
 
 /// Files beneath the deployfile's folder.
-struct Disk<'a>(&'a Path);
+pub(crate) struct Disk<'a>(pub(crate) &'a Path);
 
 impl Files for Disk<'_> {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
-        let path = self.0.join(path);
-        if !fs::metadata(&path).map_err(|e| file_error(&e))?.is_file() {
-            return Err(FileError::NotAFile);
-        }
-        let file = fs::File::open(&path).map_err(|e| file_error(&e))?;
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|e| file_error(&e))?;
-        Ok(bytes)
+        read(&self.0.join(path))
     }
     fn list(&self, dir: &str) -> Result<Vec<String>, FileError> {
         let mut names = Vec::new();
@@ -43,6 +36,17 @@ impl Files for Disk<'_> {
         }
         Ok(names)
     }
+}
+
+/// The content of a file, at most [`MAX_FILE`] bytes and one.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    if !fs::metadata(path).map_err(|e| file_error(&e))?.is_file() {
+        return Err(FileError::NotAFile);
+    }
+    let file = fs::File::open(path).map_err(|e| file_error(&e))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|e| file_error(&e))?;
+    Ok(bytes)
 }
 
 fn file_error(error: &std::io::Error) -> FileError {
@@ -56,12 +60,10 @@ fn file_error(error: &std::io::Error) -> FileError {
 
 /// Finds and reads the deployfile. Its warnings are told.
 pub(crate) fn open(global: &Global, terminal: Terminal) -> Result<Opened, Stop> {
-    let file = find(global)?;
-    let folder = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let (folder, name) = locate(global)?;
+    if let Some(file) = &global.file {
+        expect_readable(file)?;
+    }
     let loaded = load(&Disk(&folder), &name);
     match loaded.project {
         Some(project) if !loaded.diagnostics.has_errors() => {
@@ -72,6 +74,33 @@ pub(crate) fn open(global: &Global, terminal: Terminal) -> Result<Opened, Stop> 
         }
         _ => Err(Stop::Invalid(loaded.diagnostics)),
     }
+}
+
+/// The loader knows a name in a folder; of a file that cannot be read, the user is told the path as it was given.
+fn expect_readable(file: &Path) -> Result<(), Stop> {
+    let Err(error) = read(file) else { return Ok(()) };
+    let shown = file.display().to_string();
+    let message = format!("cannot read `{shown}`: {error}");
+    let mut mistake = Diagnostic::error_in_file("config::unreadable", &shown, message);
+    let inside = file.join(FILE_NAME);
+    mistake.help = Some(match error {
+        _ if inside.is_file() => format!("-f takes the file itself: -f {}", inside.display()),
+        FileError::NotAFile => "-f takes a file; write a first one with `deployfile init`".to_owned(),
+        FileError::NotFound => "correct the path, or write a first one with `deployfile init`".to_owned(),
+        _ => "make it readable, or name another file".to_owned(),
+    });
+    Err(Stop::Invalid(vec![mistake].into()))
+}
+
+/// Finds the deployfile: its folder, and its name in there.
+pub(crate) fn locate(global: &Global) -> Result<(PathBuf, String), Stop> {
+    let file = find(global)?;
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok((folder, name))
 }
 
 fn find(global: &Global) -> Result<PathBuf, Stop> {

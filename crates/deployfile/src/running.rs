@@ -10,10 +10,10 @@ use crate::verb::hidden::HOOK_HELPER;
 use deployfile_disk::{AppendFile, Dir, Lock};
 use deployfile_exec::{Clock, Ended, Journal, Listener, Mode, Run, drive};
 use deployfile_hooks::{HookHost, HostConfig};
-use deployfile_model::units::{Millis, UnixTime};
+use deployfile_model::units::{Bytes, Millis, UnixTime};
 use deployfile_model::{Digest, RunId, Spec};
 use deployfile_record::effect::ProbeTarget;
-use deployfile_record::event::Event;
+use deployfile_record::event::{Event, What};
 use deployfile_record::{Effect, Entry, Fact, Goal, HostPlan, Ledger, Plan, RunResult};
 use deployfile_report::{Human, json_line, verdict};
 use deployfile_system::{RootJournal, Store, ThisHost, release};
@@ -21,8 +21,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Instant;
 
-/// The largest history of one run, in bytes; what comes later is only shown.
-const HISTORY_BYTES: u64 = 64 << 20;
+/// From this size on, in bytes, a run's history takes no more chatter (see [`is_chatter`]); that is only shown.
+const HISTORY_BYTES: u64 = 16 << 20;
 /// This program, also when its file was replaced meanwhile.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
@@ -111,6 +111,9 @@ pub(crate) fn begin(
         local.warnings.iter().for_each(|warning| terminal.say(&format!("warning: {warning}\n")));
     }
     let Locked { store, mut journal, lock } = locked;
+    if plan.goal != Goal::Apply {
+        let _ = store.use_reserve();
+    }
     store_components(opened, spec, host, &store)?;
     let digest = store.put_plan(plan).map_err(|e| e.failure())?;
     let run = new_run_id(journal.ledger(), plan);
@@ -140,6 +143,7 @@ pub(crate) fn resume(
     open: deployfile_record::ledger::OpenRun,
     terminal: Terminal,
 ) -> Result<u8, Stop> {
+    let _ = locked.store.use_reserve();
     let plan = locked.store.plan(&open.plan).map_err(|e| e.failure())?;
     let host = host_plan(&plan, local)?;
     let who = format!("{}@{}", host::who(), host::machine());
@@ -196,6 +200,8 @@ fn go(
         stop: &stop,
     });
     sweep(&store, journal.ledger());
+    // Kept as soon as there is room again.
+    let _ = store.keep_reserve();
     if matches!(&ended, Ended::Over { result: RunResult::Done, .. }) && !terminal.is_json() {
         tell_urls(host, terminal);
     }
@@ -263,8 +269,9 @@ fn tell_end(ended: Ended, local: &LocalHost, terminal: Terminal) -> Result<u8, S
     }
 }
 
-/// Plans and components that nothing names any more. What is left is swept next time.
+/// Histories of long ago, plans and components that nothing names any more. What is left is swept next time.
 fn sweep(store: &Store, ledger: &Ledger) {
+    let _ = store.sweep_histories(ledger);
     let mut components = BTreeSet::new();
     let plans = ledger.releases.values().map(|facts| facts.plan);
     for plan in plans.chain(ledger.open.iter().chain(&ledger.resumable).map(|open| open.plan)) {
@@ -342,12 +349,30 @@ struct Telling {
     terminal: Terminal,
     human: Human<io::Stderr>,
     history: Option<AppendFile>,
+    /// The history is full, and says so.
+    is_full: bool,
 }
 
 impl Telling {
     fn new(terminal: Terminal, history: Option<AppendFile>) -> Self {
         let human = Human::new(io::stderr(), terminal.talk_tone, terminal.live, terminal.verbosity);
-        Self { terminal, human, history }
+        Self { terminal, human, history, is_full: false }
+    }
+
+    fn keep(&mut self, event: &Event, line: &str) {
+        let Some(file) = &mut self.history else { return };
+        let is_dropped = file.len() >= HISTORY_BYTES && is_chatter(&event.what);
+        let kept = match (is_dropped, self.is_full) {
+            (false, _) => file.append(format!("{line}\n").as_bytes()),
+            (true, true) => Ok(()),
+            (true, false) => {
+                self.is_full = true;
+                file.append(format!("{}\n", json_line(&full(event))).as_bytes())
+            }
+        };
+        if kept.is_err() {
+            self.history = None;
+        }
     }
 }
 
@@ -360,11 +385,53 @@ impl Listener for Telling {
         } else {
             let _ = self.human.event(event);
         }
-        let room = self.history.as_ref().is_some_and(|file| file.len() < HISTORY_BYTES);
-        if let Some(file) = self.history.as_mut().filter(|_| room)
-            && file.append(format!("{line}\n").as_bytes()).is_err()
-        {
-            self.history = None;
+        self.keep(event, &line);
+    }
+}
+
+/// What programs, hooks and probes say, as much as they like. Everything else is bounded by the plan.
+fn is_chatter(what: &What) -> bool {
+    matches!(what, What::Output { .. } | What::Hook { .. } | What::Probe { .. })
+}
+
+/// Stands in a history for everything that it has no room for.
+fn full(event: &Event) -> Event {
+    let message = format!("this history is full ({}): more output is not kept", Bytes(HISTORY_BYTES));
+    Event { what: What::Warning { message, help: None }, ..event.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use deployfile_model::{HostPath, Name, Phase, RelPath, Stage};
+    use deployfile_record::event::Stream;
+
+    fn event(seq: u64, what: What) -> Event {
+        let (host, run) = (Name::new("h").unwrap(), RunId::new("r").unwrap());
+        Event { format: 1, seq, host, run, ms: 0, what }
+    }
+
+    #[test]
+    fn a_full_history_says_so_once_and_keeps_the_end() {
+        let sandbox = deployfile_testkit::Sandbox::new("");
+        let path = HostPath::new(sandbox.path().to_str().unwrap()).unwrap();
+        let name = RelPath::new("r.jsonl").unwrap();
+        let file = Dir::open_root(&path).unwrap().create_append(&name, 0o600).unwrap();
+        let global = crate::args::Cli::parse_from(["deployfile", "schema"]).global;
+        let mut telling = Telling::new(Terminal::new(&global), Some(file));
+        let mut keep = |what| {
+            let event = event(1, what);
+            telling.keep(&event, &json_line(&event));
+        };
+        let said = |line: String| What::Output { stage: Stage::Build, step: 1, stream: Stream::Stdout, line };
+        for _ in 0..40 {
+            keep(said("x".repeat(1 << 20)));
         }
+        keep(What::StepStarted { stage: Stage::Seal, phase: Phase::Main, step: 2, what: "the end".into() });
+        let text = std::fs::read_to_string(sandbox.path().join("r.jsonl")).unwrap();
+        assert!((text.len() as u64) < HISTORY_BYTES + (2 << 20), "{} bytes", text.len());
+        assert_eq!(text.matches("this history is full").count(), 1);
+        assert!(text.lines().last().unwrap().contains("the end"));
     }
 }

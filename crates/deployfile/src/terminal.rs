@@ -90,8 +90,10 @@ impl Terminal {
             Stop::Errors(errors) => self.tell_errors(errors),
             Stop::Invalid(diagnostics) => {
                 if self.is_json() {
-                    for diagnostic in diagnostics.iter() {
-                        let _ = self.document(&diagnostic.to_json());
+                    let mut documents =
+                        diagnostics.iter().map(|diagnostic| self.document(&diagnostic.to_json()));
+                    if documents.any(|told| told.is_err()) {
+                        self.say(&diagnostics.render(self.talk_tone.color));
                     }
                 } else {
                     self.say(&diagnostics.render(self.talk_tone.color));
@@ -103,9 +105,8 @@ impl Terminal {
 
     fn tell_errors(self, errors: &[crate::error::CliError]) -> u8 {
         for error in errors {
-            if self.is_json() {
-                let _ = self.document(&error.json());
-            } else {
+            // What nobody can write to stdout is told to people.
+            if !self.is_json() || self.document(&error.json()).is_err() {
                 self.say(&error.text(self.talk_tone));
             }
         }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, loudly")]
 
-use deployfile_testkit::{Sandbox, needs};
+use deployfile_testkit::{Sandbox, needs, until};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -299,4 +299,90 @@ fn a_rollback_needs_no_repository() {
     world.sandbox.expect(0, &["status"]);
     world.stops(1, "source::repository-not-found", &["repo"], &[]);
     world.sandbox.expect(0, &["release", "verify", &world.sandbox.current().unwrap()]);
+}
+
+impl World {
+    /// An apply that is killed once `hangs` is there: what it started goes with it, and `resume` ends the run well.
+    fn killed_while_git_hangs(&self, search: &str, hangs: &Path) {
+        let mut apply = self.sandbox.command(&["apply", "--yes"]).env("PATH", search).spawn().unwrap();
+        until("git hangs", || hangs.exists());
+        let running = self.sandbox.processes();
+        assert!(running.len() >= 3, "apply, git and what git runs: {running:?}");
+        apply.kill().unwrap();
+        apply.wait().unwrap();
+        until("nothing of the apply is left", || self.sandbox.processes().is_empty());
+        fs::remove_file(hangs).unwrap();
+        self.sandbox.expect(0, &["resume", "--yes"]);
+    }
+
+    /// A directory for `PATH` with a `git` that runs `script` first.
+    fn with_git(&self, script: &str) -> String {
+        let bin = self.sandbox.path().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let text = format!("#!/bin/sh\n{script}\nPATH=\"{path}\" exec git \"$@\"\n");
+        fs::write(bin.join("git"), text).unwrap();
+        fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+        format!("{}:{path}", bin.display())
+    }
+
+    fn mirrors(&self) -> Vec<PathBuf> {
+        let mirrors = self.sandbox.root().join(".deployfile/cache/git");
+        fs::read_dir(mirrors).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+#[test]
+fn nothing_of_a_killed_apply_works_on_in_the_mirror() {
+    let Some(world) = world("git killed") else { return };
+    let hangs = world.sandbox.path().join("hangs");
+    let clones = format!("case \" $* \" in *\" clone \"*) touch {}; sleep 600;; esac", hangs.display());
+    world.killed_while_git_hangs(&world.with_git(&clones), &hangs);
+    assert_eq!(world.served("hello.txt"), "one");
+
+    // A fetch hangs at the far end, with all of git's processes in between.
+    let hook = world.sandbox.path().join("hook");
+    let config = world.sandbox.path().join("home/.gitconfig");
+    let once = format!("[ -e {0}.once ] && exec \"$@\"\ntouch {0} {0}.once\nsleep 600", hangs.display());
+    fs::write(&hook, format!("#!/bin/sh\n{once}\n")).unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&config, format!("[uploadpack]\n packObjectsHook = {}\n", hook.display())).unwrap();
+    world.commit("hello.txt", "two");
+    world.killed_while_git_hangs(&std::env::var("PATH").unwrap(), &hangs);
+    assert_eq!(world.served("hello.txt"), "two");
+}
+
+#[test]
+fn what_no_release_needs_leaves_the_mirrors_after_a_run() {
+    let Some(world) = world("git tidying") else { return };
+    let retention = "ref=main\nretention { keep 1; grace \"0s\"; }";
+    world.file("../repo", retention);
+    for text in ["one", "two", "three", "four"] {
+        world.commit("hello.txt", &format!("{text}!"));
+        world.applied(&[]);
+    }
+    let kept = |mirror: &Path| {
+        git(mirror, &["for-each-ref", "--format=%(refname:lstrip=2)", "refs/deployfile"]).lines().count()
+    };
+    let releases = fs::read_dir(world.sandbox.root().join("releases")).unwrap().count();
+    assert!(releases < 4, "{releases} releases");
+    assert_eq!(kept(&world.mirrors()[0]), releases);
+
+    // A repository of another name: the mirror of the first is not used any more.
+    fs::rename(world.repository(), world.sandbox.path().join("moved")).unwrap();
+    world.file("../moved", retention);
+    world.applied(&[]);
+    let mirrors = world.mirrors();
+    assert!(mirrors.len() == 1 && mirrors[0].display().to_string().contains("/moved-"), "{mirrors:?}");
+}
+
+#[test]
+fn mirrors_that_cannot_be_tidied_are_told_and_stop_nothing() {
+    let Some(world) = world("git tidying fails") else { return };
+    let fails = world.with_git("case \" $* \" in *\" gc \"*) echo no gc today >&2; exit 1;; esac");
+    let output = world.sandbox.command(&["apply", "--yes"]).env("PATH", fails).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("not tidied"), "{said}");
+    assert_eq!(world.served("hello.txt"), "one");
 }

@@ -68,6 +68,23 @@ fn every_template_of_init_is_valid_and_nothing_is_overwritten() {
 }
 
 #[test]
+fn more_processes_than_can_run_are_refused_before_anything_is_touched() {
+    let services = |count: usize, each: usize| -> String {
+        (0..count)
+            .map(|n| format!("service s{n} {{ command \"sleep\" \"9\"; numprocs {each}; }}\n"))
+            .collect()
+    };
+    for (text, says) in [(services(1, 65), "from 1 to 64"), (services(5, 60), "300 processes")] {
+        let sandbox = small(&text);
+        for verb in [&["check"][..], &["plan"], &["apply", "--yes"]] {
+            let told = sandbox.expect(3, verb).err;
+            assert!(told.contains(says) && told.contains("deployfile.kdl:"), "{verb:?}: {told}");
+        }
+        assert!(!sandbox.root().exists());
+    }
+}
+
+#[test]
 fn without_a_terminal_only_yes_is_agreement() {
     let sandbox = small("");
     let done = sandbox.expect(2, &["apply"]);

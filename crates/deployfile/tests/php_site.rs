@@ -252,3 +252,16 @@ fn no_request_fails_or_mixes_releases_while_they_are_switched() {
     assert!(count(&wrong.mixed) > 0, "{} answers by way of the link were all whole", count(&wrong.answered));
     assert_eq!(site.pids(), pids, "nginx or php-fpm was reloaded");
 }
+
+#[test]
+fn the_page_shows_every_stage_of_the_example() {
+    let read = |path: &str| {
+        fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
+    };
+    let (example, page) = (read("examples/php-site/deployfile.kdl"), read("docs/src/how-to/php-site.md"));
+    let stages: Vec<&str> = example.lines().filter(|line| line.starts_with("stage ")).collect();
+    assert!(stages.contains(&"stage revert {"), "{stages:?}");
+    for stage in stages {
+        assert!(page.contains(stage), "the page lacks `{stage}`");
+    }
+}

@@ -5,7 +5,6 @@
 use deployfile_testkit::{Sandbox, free_port, get, needs};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -31,17 +30,28 @@ fn version(port: u16) -> String {
     get(port, "/version").unwrap().body
 }
 
-/// Asks the service in a loop until told to stop; gives what was answered and what failed.
-fn load(port: u16, stop: Arc<AtomicBool>) -> thread::JoinHandle<(usize, Vec<String>)> {
-    thread::spawn(move || {
-        let (mut answered, mut failed) = (0, Vec::new());
-        while !stop.load(Ordering::SeqCst) && answered < 100_000 {
-            match get(port, "/version") {
-                Ok(answer) if answer.status == 200 => answered += 1,
-                other => failed.push(format!("{other:?}")),
+/// Asks the service one time after the other while `act` is at work; gives the versions that answered, in their order
+/// and each once for as long as it did, and what failed.
+fn under_load(port: u16, act: impl FnOnce()) -> (Vec<String>, Vec<String>) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let (mut versions, mut failed) = (Vec::new(), Vec::new());
+            for _ in 0..100_000 {
+                match get(port, "/version") {
+                    Ok(answer) if answer.status == 200 => versions.push(answer.body),
+                    other => failed.push(format!("{other:?}")),
+                }
+                versions.dedup();
+                if is_over.load(Ordering::SeqCst) {
+                    break;
+                }
             }
-        }
-        (answered, failed)
+            (versions, failed)
+        });
+        act();
+        is_over.store(true, Ordering::SeqCst);
+        client.join().unwrap()
     })
 }
 
@@ -63,16 +73,11 @@ fn applied_twice_broken_once_and_rolled_back() {
     assert_eq!(again["changed"], "none", "an already-true file does nothing");
     assert_eq!(sandbox.current().unwrap(), first_release);
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let loader = load(port, stop.clone());
     sandbox.replace("app/page.html", "Hello", "Good day");
-    sandbox.expect(0, &["apply", "--yes"]);
-    stop.store(true, Ordering::SeqCst);
-    let (answered, failed) = loader.join().unwrap();
-    assert!(answered > 0);
-    assert!(failed.is_empty(), "{} of {answered} failed: {:?}", failed.len(), failed.first());
+    let (versions, failed) = under_load(port, || drop(sandbox.expect(0, &["apply", "--yes"])));
+    assert!(failed.is_empty(), "{} failed: {:?}", failed.len(), failed.first());
     let new = version(port);
-    assert_ne!(new, old);
+    assert_eq!(versions, [old.clone(), new.clone()], "old, then new, and never old again");
     let second_release = sandbox.current().unwrap();
     let page = get(port, "/").unwrap().body;
     assert!(
@@ -81,8 +86,12 @@ fn applied_twice_broken_once_and_rolled_back() {
     );
 
     sandbox.replace("app/server.py", "self.answer(\"ok\"", "self.answer(\"sick\"");
-    let broken = sandbox.json(6, &["apply", "--yes"]);
-    assert_eq!(broken["changed"], "reverted");
+    let (versions, failed) = under_load(port, || {
+        let broken = sandbox.json(6, &["apply", "--yes"]);
+        assert_eq!(broken["changed"], "reverted");
+    });
+    assert!(failed.is_empty(), "{} failed: {:?}", failed.len(), failed.first());
+    assert_eq!(versions, std::slice::from_ref(&new), "what is sick never answers anybody but the probes");
     assert_eq!(sandbox.current().unwrap(), second_release);
     assert_eq!(version(port), new);
 

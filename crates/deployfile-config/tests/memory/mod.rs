@@ -37,7 +37,7 @@ impl Files for Memory {
 
 /// What is said about a file, environments included.
 pub fn said(files: &Memory) -> Diagnostics {
-    let Loaded { project, diagnostics } = files.load();
+    let Loaded { project, diagnostics, .. } = files.load();
     match project {
         Some(project) => diagnostics.and(project.check_all()),
         None => diagnostics,
@@ -46,7 +46,7 @@ pub fn said(files: &Memory) -> Diagnostics {
 
 /// The project of one file.
 pub fn project(text: &str) -> Project {
-    let Loaded { project, diagnostics } = Memory::of(&[("deployfile.kdl", text)]).load();
+    let Loaded { project, diagnostics, .. } = Memory::of(&[("deployfile.kdl", text)]).load();
     project.unwrap_or_else(|| panic!("{}", diagnostics.render(false)))
 }
 

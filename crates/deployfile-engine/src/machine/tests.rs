@@ -116,6 +116,14 @@ fn a_failure_of_the_way_back_is_stuck() {
     machine.take(&Fact::Reverting { failure: Failure::new("x::y", "no") });
     machine.take(&failed(StepList::Unwind, 1, FailureKind::Failed));
     assert_eq!(machine.next(), Directive::Finish(RunResult::Stuck));
+    machine.take(&Fact::Finished { result: RunResult::Stuck, exit: 7 });
+    assert_eq!(machine.next(), Directive::Finish(RunResult::Stuck));
+    machine.take(&Fact::Resumed { who: "me".into() });
+    assert_eq!(
+        machine.next(),
+        Directive::Perform(key(StepList::Unwind, 1)),
+        "resume tries the way back again"
+    );
 }
 
 #[test]

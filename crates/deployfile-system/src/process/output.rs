@@ -1,7 +1,8 @@
 //! What a program prints, as bounded, escaped, redacted lines.
 //!
 //! The first half of the limit is told line by line as it comes. What comes later is kept as raw bytes, the oldest
-//! dropped, and told when the program has ended: so a flood costs no more than reading it.
+//! dropped, and told when the program has ended: so a flood costs no more than reading it. The limit counts bytes, and
+//! a short line as if it were longer ([`LINE_COST`]), so it bounds the lines that are told as well.
 
 use super::Limits;
 use crate::secret::Redactor;
@@ -11,18 +12,21 @@ use deployfile_record::event::Stream;
 use std::collections::VecDeque;
 use std::fmt::Write;
 
-/// Bytes of one kept chunk of the end of the output.
+/// What one kept chunk of the end of the output counts, at most.
 const CHUNK: usize = 16 << 10;
+/// What a line counts at least, in bytes: about what surrounds it in a run's history.
+const LINE_COST: usize = 64;
 
 pub(super) struct Output<'a> {
     limits: Limits,
     redactor: &'a Redactor,
     stdout: Splitter,
     stderr: Splitter,
-    /// Bytes that may still be told as they come.
+    /// What may still be told as it comes.
     live: usize,
-    late: VecDeque<(Stream, Vec<u8>)>,
-    late_bytes: usize,
+    late: VecDeque<Chunk>,
+    /// What all of `late` counts.
+    late_cost: usize,
     dropped: u64,
     tail: VecDeque<String>,
 }
@@ -36,7 +40,7 @@ impl<'a> Output<'a> {
             stderr: Splitter::default(),
             live: limits.kept / 2,
             late: VecDeque::new(),
-            late_bytes: 0,
+            late_cost: 0,
             dropped: 0,
             tail: VecDeque::new(),
         }
@@ -44,12 +48,18 @@ impl<'a> Output<'a> {
 
     /// Takes what one `read` gave.
     pub(super) fn take(&mut self, stream: Stream, bytes: &[u8], tell: &mut dyn Tell) {
-        match self.live {
-            0 => self.keep(stream, bytes),
-            live => {
-                self.live = live.saturating_sub(bytes.len());
-                self.lines(stream, bytes, tell);
-            }
+        let mut rest = bytes;
+        if self.live > 0 {
+            let (end, cost) = fits(rest, self.live);
+            // What is left is less than the next line would count.
+            self.live = if end < rest.len() { 0 } else { self.live - cost };
+            self.lines(stream, &rest[..end], tell);
+            rest = &rest[end..];
+        }
+        while !rest.is_empty() {
+            let (end, cost) = fits(rest, CHUNK);
+            self.keep(stream, &rest[..end], cost);
+            rest = &rest[end..];
         }
     }
 
@@ -61,8 +71,8 @@ impl<'a> Output<'a> {
             }
             self.line(Stream::Stdout, format!("[… {} not shown …]", Bytes(self.dropped)), tell);
         }
-        for (stream, chunk) in std::mem::take(&mut self.late) {
-            self.lines(stream, &chunk, tell);
+        for chunk in std::mem::take(&mut self.late) {
+            self.lines(chunk.stream, &chunk.bytes, tell);
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
             self.flush(stream, tell);
@@ -70,18 +80,19 @@ impl<'a> Output<'a> {
         (self.tail.into(), self.dropped > 0)
     }
 
-    fn keep(&mut self, stream: Stream, bytes: &[u8]) {
-        self.late_bytes += bytes.len();
+    fn keep(&mut self, stream: Stream, bytes: &[u8], cost: usize) {
+        self.late_cost += cost;
         match self.late.back_mut() {
-            Some((last, chunk)) if *last == stream && chunk.len() + bytes.len() <= CHUNK => {
-                chunk.extend_from_slice(bytes);
+            Some(chunk) if chunk.stream == stream && chunk.cost + cost <= CHUNK => {
+                chunk.cost += cost;
+                chunk.bytes.extend_from_slice(bytes);
             }
-            _ => self.late.push_back((stream, bytes.to_vec())),
+            _ => self.late.push_back(Chunk { stream, cost, bytes: bytes.to_vec() }),
         }
-        while self.late_bytes > self.limits.kept / 2 && self.late.len() > 1 {
-            let Some((_, oldest)) = self.late.pop_front() else { break };
-            self.late_bytes -= oldest.len();
-            self.dropped += oldest.len() as u64;
+        while self.late_cost > self.limits.kept / 2 && self.late.len() > 1 {
+            let Some(oldest) = self.late.pop_front() else { break };
+            self.late_cost -= oldest.cost;
+            self.dropped += oldest.bytes.len() as u64;
         }
     }
 
@@ -126,6 +137,30 @@ impl<'a> Output<'a> {
         }
         self.tail.push_back(line);
     }
+}
+
+/// A piece of the end of the output.
+struct Chunk {
+    stream: Stream,
+    cost: usize,
+    bytes: Vec<u8>,
+}
+
+/// How many of these bytes count at most `limit`, and what they count. At least one byte fits, so that whoever takes
+/// piece by piece gets on.
+fn fits(bytes: &[u8], limit: usize) -> (usize, usize) {
+    let (mut end, mut cost) = (0, 0);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let is_whole = line.ends_with(b"\n");
+        let more = if is_whole { line.len().max(LINE_COST) } else { line.len() };
+        if cost + more > limit {
+            let part = (limit - cost).min(line.len() - 1);
+            let part = if end == 0 { part.max(1) } else { part };
+            return (end + part, cost + part);
+        }
+        (end, cost) = (end + line.len(), cost + more);
+    }
+    (end, cost)
 }
 
 /// The line that is being read.
@@ -227,5 +262,31 @@ mod tests {
         assert!(lines.iter().any(|line| line.ends_with("not shown …]")));
         let bytes: usize = lines.iter().map(String::len).sum();
         assert!(bytes <= 80 << 10, "{bytes} bytes told for a limit of 64 KiB");
+    }
+
+    #[test]
+    fn a_flood_of_short_lines_is_bounded_in_lines_too() {
+        let limits = Limits { kept: 64 << 10, ..Limits::default() };
+        let flood = b"y\n".repeat(1 << 20);
+        for size in [1, 2, 7, 64 << 10] {
+            let chunks: Vec<&[u8]> = flood.chunks(size).take((1 << 20) / size).collect();
+            let (lines, _, truncated) = told(limits, &chunks);
+            let drops = lines.iter().filter(|line| line.ends_with("not shown …]")).count();
+            assert!(truncated && drops == 1, "reads of {size} bytes: said {drops} times");
+            // Reads of single bytes count a line by its newline alone, which is a line as well.
+            let most = (64 << 10) / LINE_COST + CHUNK / LINE_COST + 2;
+            assert!((500..=most).contains(&lines.len()), "reads of {size} bytes: {} lines", lines.len());
+        }
+    }
+
+    #[test]
+    fn nothing_gets_lost_or_moved_below_the_limit() {
+        let text: String = (0..900).map(|n| format!("{n} {}\n", "x".repeat(n % 90))).collect();
+        for size in [1, 13, 4096, 1 << 20] {
+            let chunks: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+            let (lines, _, truncated) = told(Limits { kept: 256 << 10, ..Limits::default() }, &chunks);
+            assert!(!truncated);
+            assert_eq!(lines, text.lines().collect::<Vec<_>>(), "reads of {size} bytes");
+        }
     }
 }

@@ -10,7 +10,7 @@ use deployfile_disk::{Dir, DiskError, Kind};
 use deployfile_model::spec::{App, ShareMode};
 use deployfile_model::{Digest, RelPath, ReleaseId};
 use deployfile_record::release::rel;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A sealed release whose source is known.
 pub(super) struct Base {
@@ -44,6 +44,15 @@ pub(super) struct Given {
 pub(crate) fn release_path(id: &ReleaseId) -> RelPath {
     let name = RelPath::new(id.as_str()).unwrap_or_else(|_| rel(App::RELEASES));
     rel(App::RELEASES).join(&name)
+}
+
+/// The directories beneath `releases/` that are named as releases are.
+pub(super) fn release_ids(root: &Dir) -> Result<BTreeSet<ReleaseId>, DiskError> {
+    let entries = match root.list(&rel(App::RELEASES)) {
+        Err(error) if error.is_not_found() => return Ok(BTreeSet::new()),
+        entries => entries?,
+    };
+    Ok(entries.iter().filter_map(|entry| ReleaseId::new(entry.text()?).ok()).collect())
 }
 
 /// What a release says of its source; `None` when it says nothing, or nothing whole.

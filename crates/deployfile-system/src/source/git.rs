@@ -2,9 +2,16 @@
 
 mod blobs;
 mod command;
+mod fetcher;
 mod mirror;
+mod named;
 mod refs;
+mod sizes;
+mod stale;
+mod tidy;
 mod tree;
+
+pub use fetcher::Fetcher;
 
 use super::base::{Base, Given, Kept};
 use super::error::SourceError;
@@ -24,6 +31,7 @@ use deployfile_record::effect::SourceEffect;
 use deployfile_record::observation::SourceFacts;
 use deployfile_record::release::rel;
 use mirror::Mirror;
+use sizes::Sizes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::sync::Mutex;
@@ -46,19 +54,42 @@ fn is_object_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// What `reference` is now, without fetching or changing anything. Sizes are known only of what was fetched before,
-/// and are 0 here.
-pub fn observe_git(url: &str, reference: &str, stop: &Stop) -> Result<SourceFacts, SourceError> {
+/// What `reference` is now, without fetching or changing anything. Sizes are those of the commit's files without its
+/// submodules where its objects are on this machine already (the repository is, or its mirror beneath `root` has the
+/// commit), else 0.
+pub fn observe_git(
+    root: Option<&Dir>,
+    url: &str,
+    reference: &str,
+    stop: &Stop,
+) -> Result<SourceFacts, SourceError> {
     let url = GitUrl::new(url)?;
     let commit = refs::resolve(&url, reference, stop)?;
     let natural_build_id = BuildId::new(commit.clone())
         .map_err(|why| SourceError::GitAnswer { verb: "read a commit id", why: why.to_string() })?;
-    Ok(SourceFacts { revision: commit, natural_build_id, bytes: 0, files: 0, location: url.shown() })
+    let Sizes { bytes, files } = sizes::of(&url, &commit, root, stop)?.unwrap_or_default();
+    Ok(SourceFacts { revision: commit, natural_build_id, bytes, files, location: url.shown() })
 }
 
-/// Lets git pack the mirrors beneath the root again where they have grown loose; for after a deploy.
-pub fn tidy_mirrors(root: &Dir, stop: &Stop) -> Result<(), SourceError> {
-    mirror::tidy(&mirrors_dir(root)?, stop)
+/// Takes away what the mirrors beneath the root need not keep, and lets git pack them again where they have grown loose;
+/// for after a deploy. Commits that no release on this host came from go. So do mirrors: after a run that filled the
+/// release `fetched`, those that it did not come from (its file names no other source), else those that no release came
+/// from.
+pub fn tidy_mirrors(
+    root: &Dir,
+    fetched: Option<&ReleaseId>,
+    fetcher: &mut Fetcher<'_>,
+) -> Result<(), SourceError> {
+    tidy::tidy(root, fetched, fetcher)
+}
+
+/// The directory of mirrors; `None` when there never was one.
+fn mirrors_if_there(root: &Dir) -> Result<Option<Dir>, SourceError> {
+    match root.open_dir(&rel(".deployfile/cache/git")) {
+        Ok(mirrors) => Ok(Some(mirrors)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn mirrors_dir(root: &Dir) -> Result<Dir, SourceError> {
@@ -80,7 +111,7 @@ pub(super) fn populate(
     id: &ReleaseId,
     wanted: &Wanted<'_>,
     effect: &SourceEffect,
-    stop: &Stop,
+    fetcher: &mut Fetcher<'_>,
 ) -> Result<Populated, SourceError> {
     let url = GitUrl::new(wanted.url)?;
     if !is_object_id(wanted.commit) {
@@ -93,12 +124,14 @@ pub(super) fn populate(
         Start::Empty(release) => release,
     };
     let mirrors = mirrors_dir(root)?;
-    let first = Mirror::with_commit(&mirrors, url, wanted.commit, stop)?;
-    let commit = tree::list(&mirrors, first, wanted.commit, wanted.submodules, stop)?;
+    let first = Mirror::with_commit(&mirrors, url, wanted.commit, fetcher)?;
+    let commit = tree::list(&mirrors, first, wanted.submodules, fetcher)?;
+    named::note(&cache, id, &commit)?;
     let base = match &effect.base {
         Some(base) => Base::open(root, base)?,
         None => None,
     };
+    let stop = fetcher.stop;
     let filling =
         Filling { release: &release, commit: &commit, base: base.as_ref(), share: effect.share, stop };
     fill::early_synced(&release, commit.entries.len(), || filling.fill(&cache, id, wanted.commit))

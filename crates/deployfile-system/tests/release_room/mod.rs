@@ -4,17 +4,40 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use deployfile_disk::Dir;
-use deployfile_exec::port::Stop;
+use deployfile_exec::port::{Stop, Tell};
 use deployfile_model::spec::ShareMode;
-use deployfile_model::{Digest, HostPath, ReleaseId};
-use deployfile_record::ReleaseRecord;
+use deployfile_model::{Digest, HostPath, Name, ReleaseId};
 use deployfile_record::effect::{SealEffect, SourceEffect, SourceFrom};
+use deployfile_record::event::Stream;
+use deployfile_record::{Failure, ReleaseRecord};
+use deployfile_system::process::Guard;
 use deployfile_system::release::{self, Depth, Drift, Header};
-use deployfile_system::source::{self, Populated, SourceError};
+use deployfile_system::source::{self, Fetcher, Populated, SourceError};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// The example `guard`, which `cargo test` builds.
+fn guard_binary() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().unwrap().parent().unwrap().join("examples/guard");
+    assert!(path.is_file(), "{} is not there: run `cargo test` or `cargo build --examples`", path.display());
+    path
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl Tell for Deaf {
+    fn output(&mut self, _: Stream, _: &str) {}
+    fn probe(&mut self, _: &Name, _: u32, _: bool, _: &str) {}
+    fn hook(&mut self, _: &Name, _: &str, _: &str) {}
+    fn warning(&mut self, _: &str, _: Option<&str>) {}
+    fn spawned(&mut self, _: u32, _: u64, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+}
 
 pub(crate) struct Room {
     temp: tempfile::TempDir,
@@ -97,7 +120,20 @@ impl Room {
     }
 
     pub(crate) fn populate(&self, id: &str, effect: &SourceEffect) -> Result<Populated, SourceError> {
-        source::populate(&self.root(), &release_id(id), effect, &Stop::new())
+        self.fetching(&Stop::new(), |fetcher| {
+            source::populate(&self.root(), &release_id(id), effect, fetcher)
+        })
+    }
+
+    /// Takes away what the mirrors need not keep, as after a run that filled this release.
+    pub(crate) fn tidy(&self, fetched: Option<&str>) -> Result<(), SourceError> {
+        let fetched = fetched.map(release_id);
+        self.fetching(&Stop::new(), |fetcher| source::tidy_mirrors(&self.root(), fetched.as_ref(), fetcher))
+    }
+
+    fn fetching<T>(&self, stop: &Stop, work: impl FnOnce(&mut Fetcher<'_>) -> T) -> T {
+        let guard = Guard { program: guard_binary(), args: vec!["guard".to_owned()] };
+        work(&mut Fetcher { guard, stop, tell: &mut Deaf })
     }
 
     /// Fills and seals a release.

@@ -91,6 +91,11 @@ fn still_bound(plan: Plan, local: &LocalHost, ledger: &Ledger) -> Result<Plan, S
                 .help("make a new plan: deployfile plan --out FILE"),
         )
     };
+    if let Some(open) = &ledger.open {
+        let message = format!("run {} is not over", open.run);
+        let error = CliError::new("plan::interrupted-run", exit::REFUSED, message);
+        return Err(error.help("finish or undo it first: deployfile resume").into());
+    }
     let Some(host) = plan.host(&local.name).filter(|host| host.root == local.layout.root) else {
         return Err(moved("the plan is for another host or root".to_owned()));
     };

@@ -124,6 +124,10 @@ fn show(local: &LocalHost, run: &str, terminal: Terminal) -> Result<u8, Stop> {
         }
         return Ok(exit::DONE);
     }
+    if events.is_empty() {
+        terminal.answer("the events of this run are not kept any more; the last 100 runs have theirs\n")?;
+        return Ok(exit::DONE);
+    }
     let mut text = Vec::new();
     let mut human = Human::new(&mut text, terminal.tone, false, terminal.verbosity.max(1));
     // Writing into memory does not fail.

@@ -1,10 +1,11 @@
 //! `lock status`: who holds the lock, and since when.
 
 use crate::args::{Global, LockVerb};
-use crate::error::{CliError, Stop, exit};
+use crate::error::{Stop, exit};
 use crate::host::LocalHost;
 use crate::terminal::Terminal;
 use crate::{host, project};
+use deployfile_disk::lock::Holder;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -26,12 +27,13 @@ pub(crate) fn run(what: &LockVerb, global: &Global, terminal: Terminal) -> Resul
 
 /// The lock as a document; null when nobody holds it.
 pub(crate) fn state(local: &LocalHost) -> Result<Value, Stop> {
-    let Some(store) = local.store()? else { return Ok(Value::Null) };
-    let holder = store
-        .lock_holder()
-        .map_err(|e| Stop::from(CliError::from_error("disk::failed", exit::FAILED, &e)))?;
-    let Some(holder) = holder.filter(|holder| holder.is_live) else { return Ok(Value::Null) };
-    Ok(match holder.note {
+    Ok(document(local.lock_holder()?.as_ref()))
+}
+
+/// A lock and its holder as a document.
+pub(crate) fn document(holder: Option<&Holder>) -> Value {
+    let Some(holder) = holder else { return Value::Null };
+    match &holder.note {
         Some(note) => json!({
             "who": note.who,
             "from": note.from,
@@ -41,13 +43,16 @@ pub(crate) fn state(local: &LocalHost) -> Result<Value, Stop> {
             "age_seconds": note.age(host::now()).0 / 1000,
         }),
         None => json!({}),
-    })
+    }
 }
 
 /// The lock for people.
 pub(crate) fn line(lock: &Value) -> String {
     if lock.is_null() {
         return "free".to_owned();
+    }
+    if lock["pid"].is_null() {
+        return "held by another process".to_owned();
     }
     let text = |key: &str| lock[key].as_str().unwrap_or("somebody").to_owned();
     let run = lock["run"].as_str().map(|run| format!(", run {run}")).unwrap_or_default();

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod fmt;
 pub(crate) mod hidden;
 pub(crate) mod history;
 pub(crate) mod init;
@@ -25,8 +26,18 @@ use std::io::Write;
 /// Tells what clap has to say: an error (exit 2), or the help and version that were asked for (exit 0).
 pub(crate) fn usage(error: &clap::Error) -> u8 {
     if !error.use_stderr() {
-        let _ = error.print();
-        return exit::DONE;
+        let is_lost = |e: &std::io::Error| e.kind() != std::io::ErrorKind::BrokenPipe;
+        let printed = error.print().and_then(|()| std::io::stdout().flush());
+        return match printed {
+            Err(e) if is_lost(&e) => {
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "error[cli::stdout]: write the answer to stdout\n  because: {e}"
+                );
+                exit::FAILED
+            }
+            _ => exit::DONE,
+        };
     }
     let text = error.render().to_string();
     let text = text.trim_start_matches("error: ").trim_end();

@@ -3,6 +3,7 @@
 use crate::args::{Global, PlanArgs, WishArgs};
 use crate::error::{CliError, Stop, exit};
 use crate::host::{self, LocalHost};
+use crate::limits;
 use crate::observing::{Aim, observation};
 use crate::project::{self, Opened};
 use crate::terminal::Terminal;
@@ -18,7 +19,10 @@ use std::path::Path;
 pub(crate) fn run(args: &PlanArgs, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
     let (opened, spec) = wanted(args.env.as_deref(), &args.wish, global, terminal)?;
     let local = host::open(&spec)?;
-    let plan = make(&opened, &spec, &local, &args.wish, None)?;
+    local.expect_no_run()?;
+    let plan = make(&opened, &spec, &local, &args.wish, None);
+    // One that began meanwhile is no interrupted one either.
+    let plan = plan.or_else(|why| local.expect_no_run().and(Err(why)))?;
     if let Some(path) = &args.out {
         write(path, &plan)?;
     }
@@ -44,7 +48,10 @@ pub(crate) fn wanted(
         take_revision(&mut spec, rev)?;
     }
     take_hosts(&mut spec, wish)?;
-    Ok((opened, spec))
+    match limits::refusals(&spec) {
+        none if none.is_empty() => Ok((opened, spec)),
+        refused => Err(Stop::Errors(refused)),
+    }
 }
 
 /// `--set vars.x=value`.

@@ -8,11 +8,12 @@ use crate::terminal::Terminal;
 use crate::verb::hidden::HOOK_HELPER;
 use deployfile_hooks::pins::{self, Pin};
 use deployfile_hooks::{HookHost, HostConfig, Inspection, NoSecrets, inspect};
+use deployfile_model::units::Bytes;
 use deployfile_model::{Name, Plugin};
 use deployfile_record::FORMAT;
-use deployfile_report::table::table;
+use deployfile_report::table::{facts, table};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -43,7 +44,7 @@ fn read(opened: &Opened, plugin: &Plugin) -> Result<Inspection, Stop> {
 }
 
 fn unusable(plugin: &Plugin, why: &str) -> Stop {
-    let message = format!("plugin `{}`: {} {why}", plugin.name, plugin.component);
+    let message = format!("plugin `{}`: {}: {why}", plugin.name, plugin.component);
     CliError::new("plugin::unusable", exit::REFUSED, message)
         .help("build it again: it must be a component of hook.wit")
         .into()
@@ -173,18 +174,18 @@ fn show(file: &Path, terminal: Terminal) -> Result<u8, Stop> {
     if terminal.is_json() {
         terminal.document(&document)?;
     } else {
-        for (key, value) in document.as_object().into_iter().flatten() {
-            let value = match value {
-                Value::String(text) => text.clone(),
-                Value::Array(items) => items
-                    .iter()
-                    .map(|i| i.as_str().map_or_else(|| i.to_string(), str::to_owned))
-                    .collect::<Vec<_>>()
-                    .join("\n             "),
-                other => other.to_string(),
-            };
-            terminal.answer(&format!("{key:12} {value}\n"))?;
-        }
+        let lines = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join("\n");
+        let asks = if requests.is_empty() { "nothing".to_owned() } else { requests.join("\n") };
+        terminal.answer(&facts(&[
+            ("component", file.display().to_string()),
+            ("digest", found.digest.to_string()),
+            ("size", Bytes(found.size).to_string()),
+            ("world", found.world.unwrap_or_default().to_owned()),
+            ("exports", lines(&found.exports)),
+            ("imports", lines(&found.imports)),
+            ("asks for", asks),
+            ("unusable", found.unusable.clone().unwrap_or_default()),
+        ]))?;
     }
     Ok(if found.unusable.is_some() { exit::REFUSED } else { exit::DONE })
 }

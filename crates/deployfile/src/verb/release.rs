@@ -4,13 +4,14 @@ use crate::args::{Global, ReleaseArg, ReleaseVerb};
 use crate::error::{CliError, Stop, exit};
 use crate::host::{self, LocalHost};
 use crate::terminal::Terminal;
-use crate::verb::releases::{current_id, document};
+use crate::verb::releases::{current_id, document, stamp, state};
 use crate::verb::rollback::release_id;
 use crate::{project, running};
 use deployfile_exec::Journal;
-use deployfile_model::units::Millis;
+use deployfile_model::units::{Bytes, Millis};
 use deployfile_model::{ReleaseId, Spec};
 use deployfile_record::entry::{StepKey, StepList};
+use deployfile_record::ledger::ReleaseFacts;
 use deployfile_record::{Entry, Fact, Failure};
 use deployfile_system::release::{Depth, DriftKind};
 use deployfile_system::{in_use, release};
@@ -54,19 +55,33 @@ fn open(arg: &ReleaseArg, global: &Global, terminal: Terminal) -> Result<(Spec, 
 fn show(spec: &Spec, local: &LocalHost, id: &ReleaseId, terminal: Terminal) -> Result<u8, Stop> {
     let ledger = local.ledger()?;
     let Some(facts) = ledger.releases.get(id) else { return Ok(exit::REFUSED) };
-    let document = document(spec, local, current_id(local)?.as_ref(), id, facts);
+    let current = current_id(local)?;
     if terminal.is_json() {
+        let document = document(spec, local, current.as_ref(), id, facts);
         terminal.document(&json!({ "format": deployfile_record::FORMAT, "release": document }))?;
-        return Ok(exit::DONE);
+    } else {
+        terminal.answer(&text(local, current.as_ref() == Some(id), id, facts))?;
     }
-    let lines = document.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()).map(
-        |(key, value)| {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            format!("{key:12} {value}\n")
-        },
-    );
-    terminal.answer(&lines.collect::<String>())?;
     Ok(exit::DONE)
+}
+
+fn text(local: &LocalHost, is_current: bool, id: &ReleaseId, facts: &ReleaseFacts) -> String {
+    let notes: Vec<String> = facts.notes.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    let mut marks = vec![state(facts.state)];
+    marks.extend(is_current.then_some("current"));
+    marks.extend(facts.pinned.then_some("pinned"));
+    let or_nothing = |text: Option<String>| text.unwrap_or_default();
+    deployfile_report::table::facts(&[
+        ("release", id.to_string()),
+        ("state", marks.join(", ")),
+        ("reason", or_nothing(facts.reason.clone())),
+        ("build", or_nothing(facts.build_id.as_ref().map(ToString::to_string))),
+        ("revision", or_nothing(facts.revision.clone())),
+        ("created", stamp(facts.created)),
+        ("size", or_nothing(facts.bytes.map(|bytes| Bytes(bytes).to_string()))),
+        ("path", local.layout.release(id).to_string()),
+        ("notes", notes.join("\n")),
+    ])
 }
 
 fn verify(local: &LocalHost, id: &ReleaseId, terminal: Terminal) -> Result<u8, Stop> {

@@ -51,7 +51,7 @@ fn make(
         Some(ledger) => ledger,
         None => local.ledger()?,
     };
-    let target = rollback_target(&ledger, to).ok();
+    let target = rollback_target(&ledger, to, force).ok();
     let aim = Aim { source: false, target: target.as_ref(), ledger: Some(ledger) };
     let seen = observation(opened, spec, local, aim)?;
     let observations = BTreeMap::from([(local.name.clone(), seen)]);

@@ -4,12 +4,13 @@ use crate::args::{Global, ServiceArgs, ServiceVerb};
 use crate::error::{CliError, Stop, exit};
 use crate::host::{self, LocalHost};
 use crate::project::{self, Opened};
+use crate::running;
 use crate::signals;
 use crate::terminal::Terminal;
 use crate::verb::releases::{current_id, stamp};
 use crate::verb::status::tail_of;
 use deployfile_model::service::{Manager, OnDeploy};
-use deployfile_model::units::UnixTime;
+use deployfile_model::units::{Millis, UnixTime};
 use deployfile_model::{Name, ReleaseId};
 use deployfile_record::effect::ServiceEffect;
 use deployfile_record::{FORMAT, Failure, Tail};
@@ -34,7 +35,7 @@ pub(crate) fn run(what: &ServiceVerb, global: &Global, terminal: Terminal) -> Re
     let (environment, names) = words(&opened, args);
     let environment = opened.environment(environment, global)?;
     let spec = opened.spec(&environment, &BTreeMap::new(), terminal)?;
-    let local = host::open(&spec)?;
+    let mut local = host::open(&spec)?;
     if let Some(role) = &args.role
         && !spec.hosts.iter().any(|host| host.roles.iter().any(|r| r.as_str() == role))
     {
@@ -57,6 +58,8 @@ pub(crate) fn run(what: &ServiceVerb, global: &Global, terminal: Terminal) -> Re
         ServiceVerb::List(_) => list(&local, &chosen, terminal),
         ServiceVerb::Logs(_) => logs(&local, &chosen, terminal),
         _ => {
+            // Not in the middle of a run: it would take what is started or stopped here for its own doing.
+            let _locked = running::lock(&mut local, Millis(0))?;
             for effect in &chosen.services {
                 act(what, &local, &current, effect)?;
             }

@@ -6,12 +6,13 @@ use crate::host::{self, LocalHost};
 use crate::project;
 use crate::terminal::Terminal;
 use crate::verb::lock;
-use crate::verb::releases::current_id;
+use crate::verb::releases::{current_id, stamp};
 use crate::verb::service::{ServiceState, states};
 use deployfile_disk::Dir;
 use deployfile_exec::{Stop as Wish, Tell};
 use deployfile_model::{Name, ReleaseId};
 use deployfile_record::event::Stream;
+use deployfile_record::ledger::OpenRun;
 use deployfile_record::{Effect, FORMAT, Failure, Ledger, Tail};
 use deployfile_report::plan::short;
 use deployfile_system::{observe, probe, release};
@@ -47,7 +48,7 @@ struct Status {
 }
 
 fn look(local: &LocalHost) -> Result<Status, Stop> {
-    let ledger = local.ledger()?;
+    let (ledger, holder) = local.ledger_and_holder()?;
     let current = current_id(local)?;
     let known = current.as_ref().filter(|id| ledger.releases.contains_key(id));
     let (mut drift, mut services, mut served) = (Vec::new(), Vec::new(), None);
@@ -57,7 +58,7 @@ fn look(local: &LocalHost) -> Result<Status, Stop> {
         services = states(local, &tail)?;
         served = ask_build(tail.probes.iter().map(|(effect, _)| effect));
     }
-    Ok(Status { lock: lock::state(local)?, ledger, current, served, services, drift })
+    Ok(Status { lock: lock::document(holder.as_ref()), ledger, current, served, services, drift })
 }
 
 /// Asks the running service once, where the release says how.
@@ -97,10 +98,20 @@ impl Tell for Silent {
     }
 }
 
+impl Status {
+    /// The open run, where somebody is at work on it; else it was interrupted.
+    fn running(&self) -> Option<&OpenRun> {
+        self.ledger.open.as_ref().filter(|_| !self.lock.is_null())
+    }
+    fn interrupted(&self) -> Option<&OpenRun> {
+        self.ledger.open.as_ref().filter(|_| self.lock.is_null())
+    }
+}
+
 fn document(local: &LocalHost, status: &Status) -> Value {
     let facts = status.current.as_ref().and_then(|id| status.ledger.releases.get(id));
-    let interrupted =
-        status.ledger.open.as_ref().map(|open| json!({ "run": open.run, "stage": stage(local, open) }));
+    let run =
+        |open: &OpenRun| json!({ "run": open.run, "stage": stage(local, open), "stuck": open.is_stuck() });
     json!({
         "name": local.name,
         "root": local.layout.root,
@@ -110,13 +121,14 @@ fn document(local: &LocalHost, status: &Status) -> Value {
         "served_build_id": status.served,
         "services": status.services.iter().map(ServiceState::document).collect::<Vec<_>>(),
         "lock": status.lock,
-        "interrupted": interrupted,
+        "running": status.running().map(run),
+        "interrupted": status.interrupted().map(run),
         "drift": status.drift,
     })
 }
 
 /// The stage that an open run was in.
-fn stage(local: &LocalHost, open: &deployfile_record::ledger::OpenRun) -> Option<&'static str> {
+fn stage(local: &LocalHost, open: &OpenRun) -> Option<&'static str> {
     let plan = local.store().ok()??.plan(&open.plan).ok()?;
     let host = plan.host(&local.name)?;
     let last = open.facts.iter().rev().find_map(deployfile_record::Fact::intent)?;
@@ -148,9 +160,17 @@ fn text(local: &LocalHost, status: &Status) -> String {
     for drift in &status.drift {
         line("drift", drift);
     }
-    if let Some(open) = &status.ledger.open {
+    let run = |open: &OpenRun| {
         let stage = stage(local, open).map(|stage| format!(" in stage {stage}")).unwrap_or_default();
-        line("interrupted", &format!("run {}{stage}", open.run));
+        format!("run {}{stage}", open.run)
+    };
+    if let Some(open) = status.running() {
+        let started = status.ledger.runs.iter().rev().find(|known| known.run == open.run);
+        let by = started.map(|known| format!(", {} since {}", known.who, stamp(known.started)));
+        line("running", &format!("{}{}", run(open), by.unwrap_or_default()));
+    }
+    if let Some(open) = status.interrupted() {
+        line(if open.is_stuck() { "stuck" } else { "interrupted" }, &run(open));
         out.push_str("next: deployfile resume\n");
     }
     out

@@ -74,10 +74,21 @@ fn an_answer_that_cannot_be_written_is_a_failure_but_no_crash() {
         assert_eq!(redirected(&world, ">/dev/full", args), 1, "{args:?}");
         assert_eq!(redirected(&world, ">&-", args), 0, "{args:?}: what is closed was not wanted");
     }
-    for args in [&["--version"][..], &["--help"], &["frobnicate"]] {
-        let code = redirected(&world, ">/dev/full 2>&1", args);
-        assert!([0, 1, 2].contains(&code), "{args:?}: {code}");
+    for (args, code) in
+        [(&["--version"][..], 1), (&["--help"], 1), (&["plan", "--help"], 1), (&["frobnicate"], 2)]
+    {
+        assert_eq!(redirected(&world, ">/dev/full 2>&1", args), code, "{args:?}");
     }
+    assert_eq!(redirected(&world, ">&-", &["--version"]), 0);
+    for args in [&["--format", "json", "plan"][..], &["--format", "json", "check"], &["--version"]] {
+        redirected(&world, ">/dev/full 2>said", args);
+        let said = std::fs::read_to_string(world.sandbox.project().join("said")).unwrap();
+        assert!(said.contains("error[cli::stdout]") && said.contains("No space left"), "{args:?}: {said}");
+    }
+    world.sandbox.write("deployfile.kdl", "nonsense {");
+    redirected(&world, ">/dev/full 2>said", &["--format", "json", "plan"]);
+    let said = std::fs::read_to_string(world.sandbox.project().join("said")).unwrap();
+    assert!(said.contains("error[config::"), "{said}");
     world.recovers();
 }
 

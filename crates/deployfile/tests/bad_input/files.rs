@@ -13,6 +13,10 @@ fn a_deployfile_that_cannot_be_read() {
     };
     stops(&["-f", "none.kdl", "apply", "--yes"], "config::unreadable", &["`none.kdl`", "deployfile init"]);
     stops(&["-f", "src", "apply", "--yes"], "config::unreadable", &["`src`", "not a file"]);
+    stops(&["-f", "/nowhere/x.kdl", "apply", "--yes"], "config::unreadable", &["`/nowhere/x.kdl`", "help: "]);
+    let folder = project.display().to_string();
+    let file = format!("-f {folder}/deployfile.kdl");
+    stops(&["-f", &folder, "apply", "--yes"], "config::unreadable", &["not a file", &file]);
     fs::write(project.join("latin.kdl"), b"deployfile 1\napp caf\xe9 {}\n").unwrap();
     stops(&["-f", "latin.kdl", "apply", "--yes"], "config::encoding", &["latin.kdl:2:", "UTF-8"]);
     fs::remove_file(project.join("deployfile.kdl")).unwrap();

@@ -79,6 +79,8 @@ fn what_a_plugin_asks_for_and_was_not_granted_is_refused_when_planning() {
     world.file("plugin guest { component \"guest.wasm\"; }\nstage seal { before { hook guest; }; }");
     let says = ["`guest`", "add to `plugin guest`", "allow http=", "allow read=\"release:\""];
     world.stops(&Outcome { exit: 4, code: "plugin::grant", says: &says });
+    let checked = world.sandbox.expect(4, &["check"]);
+    assert!(says.iter().all(|part| checked.err.contains(part)), "{}", checked.err);
     world.recovers();
 }
 
@@ -87,14 +89,24 @@ fn a_component_that_is_missing_broken_changed_or_not_pinned() {
     let world = hooked("nothing");
     let (component, pins) =
         (world.sandbox.project().join("guest.wasm"), world.sandbox.project().join("deployfile.lock"));
-    let stops = |code, says: &[&str]| world.stops(&Outcome { exit: 4, code, says });
+    let stops = |code, says: &[&str]| {
+        world.stops(&Outcome { exit: 4, code, says });
+        let checked = world.sandbox.expect(4, &["check"]);
+        assert!(
+            checked.err.contains(&format!("error[{code}]: ")) && checked.out.is_empty(),
+            "{}",
+            checked.err
+        );
+        let document = world.sandbox.json(4, &["check"]);
+        assert_eq!((&document["ok"], &document["errors"][0]["code"]), (&false.into(), &code.into()));
+    };
 
     for bytes in [&b"not wasm"[..], b"", b"\0asm\x01\0\0\0", &guest()[..5000]] {
         fs::write(&component, bytes).unwrap();
         stops("plugin::unusable", &["`guest`", "guest.wasm", "help: "]);
     }
     fs::remove_file(&component).unwrap();
-    stops("plugin::unusable", &["guest.wasm", "cannot be read"]);
+    stops("plugin::unusable", &["guest.wasm: cannot be read"]);
 
     // Any other component will do: a custom section more changes the digest alone.
     fs::write(&component, [&guest()[..], b"\0\x02\x01x"].concat()).unwrap();
@@ -134,4 +146,15 @@ fn an_import_that_the_host_does_not_have() {
         assert!(locked.err.contains("deployfile:hook/kernels@1.0.0"), "{}", locked.err);
     }
     world.recovers();
+}
+
+#[test]
+fn a_component_is_shown_in_words() {
+    let world = hooked("nothing");
+    let told = world.sandbox.expect(0, &["plugin", "inspect", "guest.wasm"]).out;
+    assert!(told.starts_with("component  guest.wasm\ndigest     sha256:"), "{told}");
+    assert!(told.contains("\nasks for   ") && !told.contains("null") && !told.contains("unusable"), "{told}");
+    world.sandbox.write("broken.wasm", "not wasm");
+    let told = world.sandbox.expect(4, &["plugin", "inspect", "broken.wasm"]).out;
+    assert!(told.contains("unusable   it is not a WebAssembly file"), "{told}");
 }

@@ -137,6 +137,24 @@ fn a_file_system_that_is_full_already() {
     small.recovers();
 }
 
+/// What frees space, and what goes back, works without any left.
+#[test]
+fn clean_and_rollback_work_on_a_full_file_system() {
+    let Some(small) = Small::new("full clean", "size=4m") else { return };
+    small.file("retention { keep 1; grace \"0s\"; }");
+    for text in ["two", "three"] {
+        small.sandbox.write("src/hello.txt", text);
+        small.expect(0, "deployfile apply --yes");
+    }
+    small.run("head -c 9000000 /dev/zero > $small/filler; sync");
+    small.expect(0, "deployfile rollback --yes");
+    assert!(small.served().starts_with("two"));
+    small.run("cat /dev/zero > $small/filler-2");
+    small.expect(0, "deployfile clean --yes");
+    small.expect(0, "rm $small/filler*");
+    small.recovers();
+}
+
 #[test]
 fn a_file_system_without_inodes() {
     let Some(small) = Small::new("no inodes", "size=10m,nr_inodes=60") else { return };

@@ -6,6 +6,10 @@ use crate::schema::{NodeSpec, Prop, Type, arg, node, prop};
 const SIGNAL: Type =
     Type::Word { built: &["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH", "KILL"], planned: &[] };
 
+/// Processes of one service, whoever keeps them: as many as the builtin manager (`deployfile-supervisor`) takes. More
+/// would be refused only when a release is switched already.
+const MOST_PROCESSES: i64 = 64;
+
 const WITHIN: Prop = prop("within", Type::Duration, "60s", "The right answer must come within this time.");
 const INTERVAL: Prop = prop("interval", Type::Duration, "1s", "Between two tries.");
 
@@ -41,7 +45,7 @@ pub(super) const ROWS: &[NodeSpec] = &[
         .default("{{ release }}")
         .example("directory \"{{ release }}\""),
     node("numprocs", &["service"], "How many processes the manager runs.")
-        .args(&[arg("processes", Type::Integer { min: 1, max: 1000 })])
+        .args(&[arg("processes", Type::Integer { min: 1, max: MOST_PROCESSES })])
         .default("1")
         .example("numprocs 2"),
     node("user", &["service"], "The user it runs as, when the manager runs as root.")

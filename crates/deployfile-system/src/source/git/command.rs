@@ -16,7 +16,7 @@ const MAX_ANSWER: u64 = 1 << 30;
 /// Bytes of messages that are kept, the last ones.
 const MAX_MESSAGES: usize = 64 * 1024;
 /// Lines of messages that are shown.
-const MAX_LINES: usize = 20;
+pub(super) const MAX_LINES: usize = 20;
 /// How often a waiting call looks whether someone asked to stop, in milliseconds.
 const LOOK_MS: i64 = 100;
 
@@ -141,7 +141,7 @@ impl Git<'_> {
         }
     }
 
-    fn lines(&self, messages: &[u8]) -> Vec<String> {
+    pub(super) fn lines(&self, messages: &[u8]) -> Vec<String> {
         let text = String::from_utf8_lossy(messages);
         let text = text.replace(self.url.as_str(), &self.url.shown());
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -160,6 +160,8 @@ pub(crate) fn command(within: Option<&Path>, is_ssh: bool) -> Command {
         }
     }
     command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").process_group(0);
+    // Who asks what is in a partial clone does not want it fetched (git 2.45).
+    command.env("GIT_NO_LAZY_FETCH", "1");
     if is_ssh && ["GIT_SSH", "GIT_SSH_COMMAND"].iter().all(|name| std::env::var_os(name).is_none()) {
         // As core.sshCommand would, but never asking; see `ssh_command`.
         command.env("GIT_SSH_COMMAND", ssh_command());

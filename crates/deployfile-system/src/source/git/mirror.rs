@@ -7,10 +7,12 @@
 use super::super::error::SourceError;
 use super::super::url::GitUrl;
 use super::command::Git;
-use super::{ASK_LIMIT, FETCH_LIMIT};
+use super::fetcher::Fetcher;
+use super::{ASK_LIMIT, FETCH_LIMIT, stale};
 use deployfile_disk::Dir;
 use deployfile_exec::port::Stop;
 use deployfile_model::RelPath;
+use deployfile_record::release::rel;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use std::time::Duration;
 pub(super) struct Mirror<'a> {
     /// The repository that it mirrors.
     pub(super) url: GitUrl,
+    /// The commit's id.
+    pub(super) commit: String,
     dir: Dir,
     stop: &'a Stop,
 }
@@ -29,18 +33,20 @@ impl<'a> Mirror<'a> {
         cache: &Dir,
         url: GitUrl,
         commit: &str,
-        stop: &'a Stop,
+        fetcher: &mut Fetcher<'a>,
     ) -> Result<Self, SourceError> {
         let name = RelPath::new(url.mirror_name()).map_err(|why| SourceError::GitAnswer {
             verb: "name the mirror of a repository",
             why: why.to_string(),
         })?;
-        if cache.stat(&name)?.is_none() {
-            make(cache, &name, &url, commit, stop)?;
+        if !is_whole(cache, &name)? {
+            make(cache, &name, &url, commit, fetcher)?;
         }
-        let mirror = Self { dir: cache.open_dir(&name)?, url, stop };
-        if !mirror.has(commit)? {
-            mirror.fetch(commit)?;
+        let commit = commit.to_owned();
+        let mirror = Self { dir: cache.open_dir(&name)?, url, commit, stop: fetcher.stop };
+        if !mirror.has_commit()? {
+            stale::sweep(&mirror.dir)?;
+            mirror.fetch(fetcher)?;
         }
         Ok(mirror)
     }
@@ -60,49 +66,54 @@ impl<'a> Mirror<'a> {
         Git { verb, url: &self.url, within: Some(path), limit, stop: self.stop }
     }
 
-    fn has(&self, commit: &str) -> Result<bool, SourceError> {
+    fn has_commit(&self) -> Result<bool, SourceError> {
         let path = self.path();
         let git = self.git("look into the mirror of", &path, ASK_LIMIT);
-        let name = kept(commit);
+        let name = kept(&self.commit);
         Ok(git.ask(&in_mirror(&["rev-parse", "--verify", "--quiet", "--end-of-options", &name]))?.is_success)
     }
 
-    fn fetch(&self, commit: &str) -> Result<(), SourceError> {
+    fn fetch(&self, fetcher: &mut Fetcher<'_>) -> Result<(), SourceError> {
         let path = self.path();
         let git = self.git("fetch from", &path, FETCH_LIMIT);
-        let spec = format!("+{commit}:{}", kept(commit));
-        let exact = git.ask(&fetch_args(self.url.as_str(), &[&spec]))?;
+        let spec = format!("+{}:{}", self.commit, kept(&self.commit));
+        let exact = git.write(fetcher, &fetch_args(self.url.as_str(), &[&spec]))?;
         if exact.is_success {
             return Ok(());
         }
         // An old server gives only what a branch or tag names.
         let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-        let answer = git.ask(&fetch_args(self.url.as_str(), &all))?;
+        let answer = git.write(fetcher, &fetch_args(self.url.as_str(), &all))?;
         if !answer.is_success {
             return Err(git.failed(answer.messages));
         }
-        self.keep(commit, exact.messages)
+        self.keep(exact.messages)
     }
 
-    /// Marks a commit as complete, after all that it needs was fetched.
-    fn keep(&self, commit: &str, messages: Vec<String>) -> Result<(), SourceError> {
+    /// Marks the commit as complete, after all that it needs was fetched.
+    fn keep(&self, messages: Vec<String>) -> Result<(), SourceError> {
         let path = self.path();
         let git = self.git("keep a commit in the mirror of", &path, ASK_LIMIT);
-        let object = format!("{commit}^{{commit}}");
+        let object = format!("{}^{{commit}}", self.commit);
         if !git.ask(&in_mirror(&["cat-file", "-e", &object]))?.is_success {
-            let (commit, url) = (commit.to_owned(), self.url.shown());
+            let (commit, url) = (self.commit.clone(), self.url.shown());
             return Err(SourceError::CommitNotFound { commit, url, output: messages });
         }
-        git.run(&in_mirror(&["update-ref", &kept(commit), commit])).map(drop)
+        // Over at once, so it needs no guard.
+        git.run(&in_mirror(&["update-ref", &kept(&self.commit), &self.commit])).map(drop)
     }
 }
 
+/// Beneath it, a mirror has a reference for each commit that it holds completely.
+pub(super) const KEPT: &str = "refs/deployfile/";
+
 /// `refs/deployfile/<commit>`.
-fn kept(commit: &str) -> String {
-    format!("refs/deployfile/{commit}")
+pub(super) fn kept(commit: &str) -> String {
+    format!("{KEPT}{commit}")
 }
 
-fn in_mirror<'b>(args: &[&'b str]) -> Vec<&'b str> {
+/// Arguments of git for a command in the mirror that is its working directory.
+pub(super) fn in_mirror<'b>(args: &[&'b str]) -> Vec<&'b str> {
     let mut all = vec!["--git-dir=."];
     all.extend(args);
     all
@@ -116,11 +127,33 @@ fn fetch_args<'b>(url: &'b str, specs: &[&'b str]) -> Vec<&'b str> {
     args
 }
 
+/// Whether a mirror is there. One without a `HEAD` is what a power cut left of it.
+fn is_whole(cache: &Dir, name: &RelPath) -> Result<bool, SourceError> {
+    Ok(cache.stat(&name.join(&rel("HEAD")))?.is_some_and(|head| head.size > 0))
+}
+
+/// Removes a mirror; whoever is killed meanwhile leaves none that looks whole.
+pub(super) fn remove(cache: &Dir, name: &RelPath) -> Result<(), SourceError> {
+    if cache.stat(name)?.is_some() {
+        let trash = cache.rename_to_trash(name)?;
+        cache.remove_tree(&trash)?;
+    }
+    Ok(())
+}
+
 /// Makes a mirror under another name and puts it in place when it is whole.
-fn make(cache: &Dir, name: &RelPath, url: &GitUrl, commit: &str, stop: &Stop) -> Result<(), SourceError> {
+fn make(
+    cache: &Dir,
+    name: &RelPath,
+    url: &GitUrl,
+    commit: &str,
+    fetcher: &mut Fetcher<'_>,
+) -> Result<(), SourceError> {
+    let stop = fetcher.stop;
     let incoming = format!("{name}.new");
     let incoming_path = RelPath::new(incoming.as_str()).unwrap_or_else(|_| name.clone());
     cache.remove_tree(&incoming_path)?;
+    remove(cache, name)?;
     let within = cache.proc_path();
     let git = |verb, limit| Git { verb, url, within: Some(&within), limit, stop };
     match url.local_path() {
@@ -128,46 +161,24 @@ fn make(cache: &Dir, name: &RelPath, url: &GitUrl, commit: &str, stop: &Stop) ->
         // copies nothing.
         Some(path) => {
             let clone = git("clone", FETCH_LIMIT);
-            clone.run(&["clone", "--quiet", "--bare", "--template=", "--end-of-options", path, &incoming])?;
+            let args = ["clone", "--quiet", "--bare", "--template=", "--end-of-options", path, &incoming];
+            let answer = clone.write(fetcher, &args)?;
+            if !answer.is_success {
+                return Err(clone.failed(answer.messages));
+            }
         }
         None => {
             let format = if commit.len() == 64 { "--object-format=sha256" } else { "--object-format=sha1" };
-            git("make a mirror of", ASK_LIMIT).run(&[
-                "init",
-                "--quiet",
-                "--bare",
-                "--template=",
-                format,
-                "--end-of-options",
-                &incoming,
-            ])?;
+            let args = ["init", "--quiet", "--bare", "--template=", format, "--end-of-options", &incoming];
+            // Over at once, so it needs no guard.
+            git("make a mirror of", ASK_LIMIT).run(&args)?;
         }
     }
     cache.rename_new(&incoming_path, name)?;
-    let made = Mirror { dir: cache.open_dir(name)?, url: url.clone(), stop };
-    match made.url.local_path().map(|_| made.keep(commit, Vec::new())) {
+    let made = Mirror { dir: cache.open_dir(name)?, url: url.clone(), commit: commit.to_owned(), stop };
+    match made.url.local_path().map(|_| made.keep(Vec::new())) {
         // Nothing names it any more: the fetch that follows asks for it by its id.
         Some(Err(SourceError::CommitNotFound { .. })) | None => Ok(()),
         Some(kept) => kept,
     }
-}
-
-/// Lets git pack the mirrors again where they have grown loose. Slow on large ones: for after a deploy.
-pub(super) fn tidy(cache: &Dir, stop: &Stop) -> Result<(), SourceError> {
-    let url = GitUrl::new("/")?;
-    for entry in cache.entries()? {
-        let Some(name) = entry.text().and_then(|name| RelPath::new(name).ok()) else { continue };
-        if name.as_str().ends_with(".new") {
-            cache.remove_tree(&name)?;
-            continue;
-        }
-        let mirror = cache.open_dir(&name)?;
-        let path = mirror.proc_path();
-        let git = Git { verb: "tidy the mirror", url: &url, within: Some(&path), limit: FETCH_LIMIT, stop };
-        let settings = ["-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now"];
-        let mut args = in_mirror(&settings);
-        args.extend(["gc", "--auto", "--quiet"]);
-        git.run(&args)?;
-    }
-    Ok(())
 }

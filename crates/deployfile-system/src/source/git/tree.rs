@@ -3,10 +3,10 @@
 use super::super::error::SourceError;
 use super::super::line::escape;
 use super::super::rules;
+use super::fetcher::Fetcher;
 use super::is_object_id;
 use super::mirror::Mirror;
 use deployfile_disk::Dir;
-use deployfile_exec::port::Stop;
 use std::collections::BTreeMap;
 
 /// Entries that a source may have, those of its submodules included.
@@ -49,16 +49,15 @@ pub(super) enum BlobKind {
     Link,
 }
 
-/// Lists `commit` of the repository that `first` mirrors; mirrors of submodules are beneath `cache` too.
+/// Lists the commit of `first`; mirrors of submodules are beneath `cache` too.
 pub(super) fn list<'a>(
     cache: &Dir,
     first: Mirror<'a>,
-    commit: &str,
     with_submodules: bool,
-    stop: &'a Stop,
+    fetcher: &mut Fetcher<'a>,
 ) -> Result<Commit<'a>, SourceError> {
-    let mut walk = Walk { cache, with_submodules, stop, found: Commit::empty() };
-    walk.repository(first, commit, "", 0)?;
+    let mut walk = Walk { cache, with_submodules, fetcher, found: Commit::empty() };
+    walk.repository(first, "", 0)?;
     let mut found = walk.found;
     found.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     for entry in &found.entries {
@@ -76,19 +75,14 @@ impl Commit<'_> {
 struct Walk<'a, 'b> {
     cache: &'b Dir,
     with_submodules: bool,
-    stop: &'a Stop,
+    fetcher: &'b mut Fetcher<'a>,
     found: Commit<'a>,
 }
 
 impl<'a> Walk<'a, '_> {
-    fn repository(
-        &mut self,
-        mirror: Mirror<'a>,
-        commit: &str,
-        prefix: &str,
-        depth: usize,
-    ) -> Result<(), SourceError> {
-        let text = mirror.read("list the files of", &["ls-tree", "-r", "-z", "--full-tree", commit])?;
+    fn repository(&mut self, mirror: Mirror<'a>, prefix: &str, depth: usize) -> Result<(), SourceError> {
+        let args = ["ls-tree", "-r", "-z", "--full-tree", &mirror.commit];
+        let text = mirror.read("list the files of", &args)?;
         let index = self.found.mirrors.len();
         let mut submodules = Vec::new();
         for record in text.split(|byte| *byte == 0).filter(|record| !record.is_empty()) {
@@ -101,7 +95,7 @@ impl<'a> Walk<'a, '_> {
         if self.found.entries.len() > MAX_ENTRIES {
             return Err(SourceError::TooLarge { what: format!("{MAX_ENTRIES} files") });
         }
-        let urls = if submodules.is_empty() { BTreeMap::new() } else { submodule_urls(&mirror, commit)? };
+        let urls = if submodules.is_empty() { BTreeMap::new() } else { submodule_urls(&mirror)? };
         let url = mirror.url.clone();
         self.found.mirrors.push(mirror);
         for (path, commit) in submodules {
@@ -113,8 +107,8 @@ impl<'a> Walk<'a, '_> {
             let inner = path.strip_prefix(prefix).unwrap_or(&path);
             let its_url =
                 urls.get(inner).ok_or_else(|| refuse("`.gitmodules` has no URL for it".to_owned()))?;
-            let submodule = Mirror::with_commit(self.cache, url.submodule(its_url)?, &commit, self.stop)?;
-            self.repository(submodule, &commit, &format!("{path}/"), depth + 1)?;
+            let submodule = Mirror::with_commit(self.cache, url.submodule(its_url)?, &commit, self.fetcher)?;
+            self.repository(submodule, &format!("{path}/"), depth + 1)?;
         }
         Ok(())
     }
@@ -160,8 +154,8 @@ fn read_record(record: &[u8], prefix: &str, mirror: usize) -> Result<Record, Sou
 }
 
 /// URLs of submodules by path, from the commit's `.gitmodules`.
-fn submodule_urls(mirror: &Mirror<'_>, commit: &str) -> Result<BTreeMap<String, String>, SourceError> {
-    let blob = format!("--blob={commit}:.gitmodules");
+fn submodule_urls(mirror: &Mirror<'_>) -> Result<BTreeMap<String, String>, SourceError> {
+    let blob = format!("--blob={}:.gitmodules", mirror.commit);
     let args = ["config", &blob, "-z", "--get-regexp", r"^submodule\..*\.(path|url)$"];
     let text = mirror.read("read .gitmodules of", &args)?;
     let text = String::from_utf8_lossy(&text);
