@@ -3,6 +3,8 @@
 use crate::merge::{Block, Definition, Setting, join};
 use crate::project::Project;
 use crate::resolve;
+use crate::schema::{BlockKind, NodeSpec, Several, TOP, schema};
+use crate::suggest::nearest;
 use deployfile_model::Place;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -57,6 +59,43 @@ impl Provenance {
         };
         self.entries.iter().map(|(path, entry)| (path.as_str(), entry)).filter(move |(path, _)| inside(path))
     }
+
+    /// The setting that a path names although nothing sets it: its default holds, and it has no definitions. `None` when the
+    /// language has no such setting.
+    pub fn unset(path: &str) -> Option<Entry> {
+        let mut parts = path.split('.');
+        let mut spec = schema().find(TOP, parts.next()?)?;
+        loop {
+            // There is one `app`, so its name is no part of a path.
+            if spec.identity() > 0 && spec.name != "app" {
+                parts.next()?;
+            }
+            let Some(name) = parts.next() else { break };
+            spec = match spec.block {
+                BlockKind::Settings => schema().find(spec.name, name)?,
+                BlockKind::Free(_) | BlockKind::Json | BlockKind::None => return None,
+            };
+        }
+        let is_set_as_a_whole = spec.several == Several::One && spec.built;
+        is_set_as_a_whole.then(|| Entry {
+            value: spec.default.to_owned(),
+            ty: types(spec),
+            default: spec.default,
+            doc: spec.doc,
+            definitions: Vec::new(),
+        })
+    }
+
+    /// The path of a setting that is nearest to one that there is not.
+    pub fn nearest(&self, path: &str) -> Option<&str> {
+        nearest(path, self.entries.keys().map(String::as_str))
+    }
+}
+
+/// What values a setting takes.
+fn types(spec: &NodeSpec) -> String {
+    let types: Vec<_> = spec.args.iter().skip(spec.identity()).map(|arg| arg.ty.what()).collect();
+    types.join(", ")
 }
 
 impl Entry {
@@ -130,20 +169,19 @@ impl Collector<'_> {
             .collect();
         definitions.sort_by_key(|d| (!d.wins, d.place.clone()));
         let spec = setting.spec;
-        let ty: Vec<_> = spec.args.iter().skip(spec.identity()).map(|a| a.ty.what()).collect();
         let values = setting.arguments();
         let value = match winner.node.props.is_empty() && !values.is_empty() {
             true => values.iter().map(|v| v.show()).collect::<Vec<_>>().join(" "),
             false => setting.show(winner.node),
         };
-        let entry = Entry { value, ty: ty.join(", "), default: spec.default, doc: spec.doc, definitions };
+        let entry = Entry { value, ty: types(spec), default: spec.default, doc: spec.doc, definitions };
         self.entries.insert(path.to_owned(), entry);
     }
 
     fn item(&mut self, path: String, item: &Definition<'_>) {
         let line = item.node.line();
         let value = line.split_once(' ').map_or("", |(_, rest)| rest).to_owned();
-        let spec = crate::schema::schema().named(&item.node.name.text).first();
+        let spec = schema().named(&item.node.name.text).first();
         let place = self.project.sources.place(item.at());
         let entry = Entry {
             value: value.clone(),

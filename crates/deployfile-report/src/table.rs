@@ -5,12 +5,16 @@ use crate::tone::visible;
 /// Lays rows out under a head.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
-    let all = || std::iter::once(&head).chain(rows);
-    let columns = head.len();
+    aligned(&[&[head], rows].concat())
+}
+
+/// Lays rows out without a head.
+pub fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
-        .map(|i| all().filter_map(|row| row.get(i)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|i| rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count()).max().unwrap_or(0))
         .collect();
-    all()
+    rows.iter()
         .map(|row| {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
             format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())

@@ -69,6 +69,8 @@ pub(crate) enum Verb {
     Check(EnvArg),
     /// Bring the deployfile and what it imports into one layout; comments and values stay
     Fmt(FmtArgs),
+    /// Show the value of a setting, what it means, and every line that had a say in it
+    Explain(ExplainArgs),
     /// Show what apply would do: steps, reasons, diffs of rendered files; touches nothing
     Plan(PlanArgs),
     /// Make the deployfile true
@@ -107,6 +109,20 @@ pub(crate) enum Verb {
         /// The shell
         shell: Shell,
     },
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainArgs {
+    /// The setting, as `retention.keep` or `service.web.numprocs`; `service.web` is all that is set beneath it
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
+    /// The environment
+    #[arg(value_name = "ENV")]
+    pub(crate) env: Option<String>,
+    /// As it is on this host
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
 }
 
 /// An environment.

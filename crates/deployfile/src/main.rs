@@ -45,6 +45,7 @@ fn verb(cli: &Cli, terminal: Terminal) -> Result<u8, Stop> {
     match &cli.verb {
         Verb::Init(args) => verb::init::run(args, terminal),
         Verb::Check(args) => verb::check::run(args, global, terminal),
+        Verb::Explain(args) => verb::explain::run(args, global, terminal),
         Verb::Fmt(args) => verb::fmt::run(args, global, terminal),
         Verb::Plan(args) => verb::plan::run(args, global, terminal),
         Verb::Apply(args) => verb::apply::run(args, global, terminal),

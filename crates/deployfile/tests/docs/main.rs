@@ -47,6 +47,7 @@ pages! {
     plugins: "docs/src/how-to/plugins.md",
     services: "docs/src/how-to/services.md",
     retention: "docs/src/how-to/retention.md",
+    explain: "docs/src/how-to/explain.md",
     layout: "docs/src/how-to/layout.md",
     ci: "docs/src/how-to/ci.md",
     release: "docs/src/explanation/release.md",

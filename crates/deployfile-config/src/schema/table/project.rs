@@ -203,7 +203,7 @@ pub(super) const ROWS: &[NodeSpec] = &[
         .args(&[arg("size", Type::Size)])
         .default("none")
         .example("max-bytes \"20GiB\""),
-    node("grace", &["retention"], "Nothing younger than this goes.")
+    node("grace", &["retention"], "Nothing goes that was current, or was made, less than this ago.")
         .args(&[arg("age", Type::Duration)])
         .default("10m")
         .example("grace \"10m\""),

@@ -1,0 +1,93 @@
+//! `explain`: the value of a setting, and every line that had a say in it.
+
+use crate::args::{ExplainArgs, Global};
+use crate::error::{CliError, Stop, exit};
+use crate::project;
+use crate::terminal::Terminal;
+use deployfile_config::{Entry, Provenance};
+use deployfile_model::Name;
+use deployfile_record::FORMAT;
+use deployfile_report::table::aligned;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+pub(crate) fn run(args: &ExplainArgs, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
+    let opened = project::open(global, terminal)?;
+    let environment = opened.environment(args.env.as_deref(), global)?;
+    // What does not resolve is told as `check` tells it, and not explained.
+    opened.spec(&environment, &BTreeMap::new(), terminal)?;
+    let host = args.host.as_deref().map(|host| known_host(host, &opened.project.host_names(&environment)));
+    let provenance = opened.project.provenance(&environment, host.transpose()?.as_ref());
+    let mut found: Vec<(&str, Entry)> =
+        provenance.beneath(&args.path).map(|(path, entry)| (path, entry.clone())).collect();
+    if found.is_empty() {
+        found.extend(Provenance::unset(&args.path).map(|entry| (args.path.as_str(), entry)));
+    }
+    if found.is_empty() {
+        return Err(unknown(&args.path, &provenance).into());
+    }
+    if terminal.is_json() {
+        let document = match found.as_slice() {
+            [(path, entry)] if *path == args.path => entry.to_json(path),
+            beneath => {
+                let settings: Vec<_> = beneath.iter().map(|(path, entry)| entry.to_json(path)).collect();
+                json!({ "format": FORMAT, "path": args.path, "settings": settings })
+            }
+        };
+        terminal.document(&document)?;
+    } else {
+        let parts: Vec<String> = found.iter().map(|(path, entry)| text(path, entry)).collect();
+        terminal.answer(&parts.join("\n"))?;
+    }
+    Ok(exit::DONE)
+}
+
+fn known_host(host: &str, hosts: &[Name]) -> Result<Name, Stop> {
+    hosts.iter().find(|name| name.as_str() == host).cloned().ok_or_else(|| {
+        let known: Vec<&str> = hosts.iter().take(5).map(Name::as_str).collect();
+        let message = format!("the environment has no host `{}`", host.escape_debug());
+        CliError::new("cli::host", exit::USAGE, message).help(format!("it has: {}", known.join(", "))).into()
+    })
+}
+
+fn unknown(path: &str, provenance: &Provenance) -> CliError {
+    let message = format!("there is no setting `{}`", path.escape_debug());
+    let help = match provenance.nearest(path) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            "name one as `retention.keep` or `service.web`; `deployfile schema` lists them all".to_owned()
+        }
+    };
+    CliError::new("cli::setting", exit::USAGE, message).help(help)
+}
+
+fn text(path: &str, entry: &Entry) -> String {
+    let mut about: Vec<String> = Vec::new();
+    about.extend(Some(&entry.ty).filter(|ty| !ty.is_empty()).cloned());
+    about.extend(Some(entry.default).filter(|text| !text.is_empty()).map(|text| format!("default {text}")));
+    let about = about.join(", ");
+    let doc = match (about.is_empty(), entry.doc.is_empty()) {
+        (true, _) => entry.doc.to_owned(),
+        (false, true) => about,
+        (false, false) => format!("{about}: {}", entry.doc),
+    };
+    let equals = if entry.value.is_empty() { String::new() } else { format!(" = {}", entry.value) };
+    let head = format!("{path}{equals}        {doc}\n");
+    if entry.definitions.is_empty() {
+        return format!("{head}  nothing sets it\n");
+    }
+    let rows: Vec<Vec<String>> = entry
+        .definitions
+        .iter()
+        .map(|one| {
+            let marker = one.marker.as_ref().map(|marker| format!("({marker}) ")).unwrap_or_default();
+            vec![
+                if one.wins { "  wins" } else { "  overridden" }.to_owned(),
+                format!("{marker}{}", one.value),
+                format!("{}:{}", one.place.file, one.place.line),
+                one.scope.clone(),
+            ]
+        })
+        .collect();
+    head + &aligned(&rows)
+}

@@ -1,0 +1,83 @@
+//! `explain`: values and where they come from.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, loudly")]
+
+use deployfile_testkit::Sandbox;
+
+fn shop() -> Sandbox {
+    let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_deployfile"));
+    sandbox.write("app/page", "one");
+    sandbox.write("rules.kdl", "retention { keep 5; }\nvars { port 8080; }\n");
+    sandbox.write(
+        "deployfile.kdl",
+        r#"deployfile 1
+import "rules.kdl"
+app shop { root "/srv/shop"; }
+source dir "app"
+secret token env TOKEN
+role web {
+  env { API_TOKEN (secret)token; }
+  service web { command "./web"; numprocs 2; }
+}
+environment production {
+  retention { keep 10; }
+  host "web[1:2].example.com" { roles web; connect local; }
+  host "web2.example.com" { service web { numprocs 8; }; }
+}
+environment staging { host localhost { roles web; connect local; }; }
+"#,
+    );
+    sandbox
+}
+
+#[test]
+fn every_definition_is_told_and_which_one_holds() {
+    let sandbox = shop();
+    let told = sandbox.expect(0, &["explain", "retention.keep", "production"]).out;
+    let lines: Vec<&str> = told.lines().map(str::trim_end).collect();
+    assert!(lines[0].starts_with("retention.keep = 10  ") && lines[0].contains("default"), "{told}");
+    assert_eq!(lines[1], "  wins        10  deployfile.kdl:11  environment production");
+    assert_eq!(lines[2], "  overridden  5   rules.kdl:1        top level");
+
+    let json = sandbox.json(0, &["explain", "retention.keep", "staging"]);
+    assert_eq!((json["value"].as_str(), json["definitions"].as_array().unwrap().len()), (Some("5"), 1));
+    assert_eq!(json["definitions"][0]["file"], "rules.kdl");
+}
+
+#[test]
+fn a_host_has_its_own_values() {
+    let sandbox = shop();
+    let on = |host: &str| {
+        let json = sandbox.json(0, &["explain", "service.web.numprocs", "production", "--host", host]);
+        json["value"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((on("web1.example.com"), on("web2.example.com")), ("2".to_owned(), "8".to_owned()));
+    let refused =
+        sandbox.expect(2, &["explain", "retention.keep", "production", "--host", "web3.example.com"]);
+    assert!(refused.err.contains("web1.example.com"), "{}", refused.err);
+}
+
+#[test]
+fn a_prefix_is_everything_beneath_it_and_secrets_are_names() {
+    let sandbox = shop();
+    let told = sandbox.expect(0, &["explain", "service.web", "production", "--host", "web2.example.com"]).out;
+    assert!(told.contains("service.web.command = ") && told.contains("service.web.numprocs = 8"), "{told}");
+    let secret = sandbox.expect(0, &["explain", "env", "staging", "--host", "localhost"]).out;
+    assert!(secret.contains("API_TOKEN") && secret.contains("token"), "{secret}");
+    let json = sandbox.json(0, &["explain", "service.web", "staging", "--host", "localhost"]);
+    assert!(json["settings"].as_array().unwrap().len() >= 2, "{json}");
+}
+
+#[test]
+fn what_nothing_sets_has_its_default_and_what_is_not_there_is_said() {
+    let sandbox = shop();
+    let told = sandbox.expect(0, &["explain", "retention.grace", "staging"]).out;
+    assert!(told.contains("retention.grace = 10m") && told.contains("nothing sets it"), "{told}");
+    let told = sandbox.expect(0, &["explain", "service.web.on-deploy", "staging"]).out;
+    assert!(told.contains("restart") && told.contains("nothing sets it"), "{told}");
+    let refused = sandbox.expect(2, &["explain", "retention.kep", "staging"]);
+    assert!(refused.err.contains("did you mean `retention.keep`?"), "{}", refused.err);
+    sandbox.expect(2, &["explain", "no.such.thing", "staging"]);
+    sandbox.write("deployfile.kdl", "deployfile 1\nretention { kep 3; }\n");
+    sandbox.expect(3, &["explain", "retention.keep"]);
+}
