@@ -56,6 +56,7 @@ pub use ask::{MAX_ALL_PROCESSES, MAX_PROCESSES};
 pub use boot::{BootLines, boot_lines};
 pub use client::{Client, ClientError};
 pub use holder::hold_sockets;
+pub use listen::PROBED_ENDING;
 pub use logs::{log_len, log_path, log_tail, log_tail_since};
 pub use protocol::{Refusal, ServiceState, ServiceStatus};
 pub use shim::run_service;

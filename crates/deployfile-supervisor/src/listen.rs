@@ -1,20 +1,28 @@
-//! Addresses that services listen on: `HOST:PORT` and `unix:PATH`.
+//! Addresses that services listen on: `HOST:PORT` and `unix:PATH`, each with two sockets, one for each side of a
+//! hand-over.
+//!
+//! ```text
+//! HOST:PORT     two sockets of one group; a filter chooses for each connection (`steer`)
+//! unix:PATH     PATH.1 and PATH.2; PATH is a hard link to the one that serves, PATH.new to the one that is probed
+//! ```
 
-use crate::place;
-use crate::steer::{Course, steer};
+use crate::place::{self, Place};
+use crate::steer::{Course, Side, steer};
 use deployfile_disk::{DiskError, Kind};
+use deployfile_model::RelPath;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// What addresses of unix sockets begin with.
-pub(crate) const UNIX: &str = "unix:";
+const UNIX: &str = "unix:";
+/// What is added to the path of a unix socket to reach the new processes of a hand-over.
+pub const PROBED_ENDING: &str = ".new";
 
 /// Why an address cannot be listened on. The message names the address.
 #[derive(Debug)]
@@ -52,25 +60,50 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// Opens, binds and listens: two sockets at a TCP address, of which the first gets all connections until they are
-/// steered (`steer`), and one where that cannot be.
+/// Opens, binds and listens: two sockets, of which the first gets all connections until they are steered, and one where
+/// the kernel cannot do that.
 pub(crate) fn open(address: &str) -> Result<Vec<OwnedFd>, ListenError> {
     let opened = match address.strip_prefix(UNIX) {
-        Some(path) if path.starts_with('/') => open_unix(path).map(|socket| vec![socket]),
+        Some(path) if path.starts_with('/') => open_unix(path),
         Some(_) => Err(Why::Form),
         None => open_tcp(address),
     };
     opened.map_err(|why| ListenError { address: address.to_owned(), why })
 }
 
-/// Takes away what a closed socket leaves: the file of a unix socket.
+/// Sends new connections to where they are to go; `first` is one of the two sockets.
+pub(crate) fn set_course(address: &str, first: impl AsFd, course: Course) -> io::Result<()> {
+    let Some(path) = address.strip_prefix(UNIX) else { return steer(first, course) };
+    let place = place::open(path).map_err(io::Error::other)?;
+    let new = place.beside(PROBED_ENDING).map_err(io::Error::other)?;
+    if course.serving == course.probed {
+        place.dir.remove_file(&new).map_err(io::Error::other)?;
+    } else {
+        place.link(&place.beside(ending(course.probed)).map_err(io::Error::other)?, &new)?;
+    }
+    place.link(&place.beside(ending(course.serving)).map_err(io::Error::other)?, &place.name)
+}
+
+/// What the name of a side's own socket ends with.
+fn ending(side: Side) -> &'static str {
+    match side {
+        Side::First => ".1",
+        Side::Second => ".2",
+    }
+}
+
+/// Takes away what closed sockets leave: the files of a unix socket.
 pub(crate) fn remove(address: &str) -> Result<(), DiskError> {
     let Some(path) = address.strip_prefix(UNIX) else { return Ok(()) };
     let place = place::open(path)?;
-    match place.dir.stat(&place.name)?.map(|stat| stat.kind) {
-        Some(Kind::Other) => place.dir.remove_file(&place.name).map(drop),
-        _ => Ok(()),
+    // Its own name first: nobody is to find it and be refused.
+    for name in ["", PROBED_ENDING, ending(Side::First), ending(Side::Second)] {
+        let name = place.beside(name)?;
+        if place.dir.stat(&name)?.map(|stat| stat.kind) == Some(Kind::Other) {
+            place.dir.remove_file(&name)?;
+        }
     }
+    Ok(())
 }
 
 fn open_tcp(address: &str) -> Result<Vec<OwnedFd>, Why> {
@@ -117,25 +150,40 @@ fn not_bound(error: Errno) -> Why {
     }
 }
 
-/// Mode 0666, as systemd's sockets have it: who may connect is the directory's to say.
-fn open_unix(path: &str) -> Result<OwnedFd, Why> {
+fn open_unix(path: &str) -> Result<Vec<OwnedFd>, Why> {
     let place = place::open(path).map_err(Why::Disk)?;
-    // By way of the directory's handle: an address of its own takes only 108 bytes (unix(7)).
-    let address = place.dir.proc_path().join(place.name.as_str());
-    match place.dir.stat(&place.name).map_err(Why::Disk)?.map(|stat| stat.kind) {
-        None => {}
-        Some(Kind::Other) => match UnixStream::connect(&address) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                place.dir.remove_file(&place.name).map_err(Why::Disk)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            _ => return Err(Why::InUse),
-        },
-        Some(_) => return Err(Why::NotSocket),
+    clear_the_dead(&place, &place.name)?;
+    let mut sockets = Vec::new();
+    for side in [Side::First, Side::Second] {
+        let name = place.beside(ending(side)).map_err(Why::Disk)?;
+        clear_the_dead(&place, &name)?;
+        sockets.push(bind_unix(&place, &name)?);
     }
-    let bound = UnixListener::bind(&address).map_err(|error| Why::Call("bind", error))?;
+    let first = place.beside(ending(Side::First)).map_err(Why::Disk)?;
+    place.link(&first, &place.name).map_err(|error| Why::Call("link", error))?;
+    Ok(sockets)
+}
+
+/// Makes a name free that a socket without a process has. Anything else is left alone.
+fn clear_the_dead(place: &Place, name: &RelPath) -> Result<(), Why> {
+    match place.dir.stat(name).map_err(Why::Disk)?.map(|stat| stat.kind) {
+        None => Ok(()),
+        Some(Kind::Other) => match UnixStream::connect(place.address(name)) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                place.dir.remove_file(name).map(drop).map_err(Why::Disk)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            _ => Err(Why::InUse),
+        },
+        Some(_) => Err(Why::NotSocket),
+    }
+}
+
+/// Mode 0666, as systemd's sockets have it: who may connect is the directory's to say.
+fn bind_unix(place: &Place, name: &RelPath) -> Result<OwnedFd, Why> {
+    let bound = UnixListener::bind(place.address(name)).map_err(|error| Why::Call("bind", error))?;
     listen(&bound, BACKLOG).map_err(|error| Why::Call("listen", error.into()))?;
-    place.dir.set_mode(&place.name, 0o666).map_err(Why::Disk)?;
+    place.dir.set_mode(name, 0o666).map_err(Why::Disk)?;
     Ok(bound.into())
 }
 
@@ -176,10 +224,11 @@ mod tests {
         drop(open(&address).unwrap());
         assert!(path.exists());
         let live = open(&address).unwrap();
+        assert_eq!(live.len(), 2);
         assert!(open(&address).unwrap_err().to_string().contains("in use"));
         drop(live);
         remove(&address).unwrap();
-        assert!(!path.exists());
+        assert_eq!(std::fs::read_dir(&long).unwrap().count(), 0, "nothing is left");
         std::fs::write(&path, "data").unwrap();
         assert!(open(&address).unwrap_err().to_string().contains("not a socket"));
         remove(&address).unwrap();

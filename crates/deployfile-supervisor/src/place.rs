@@ -3,7 +3,9 @@
 use crate::layout::rel;
 use deployfile_disk::{Dir, DiskError};
 use deployfile_model::{HostPath, RelPath};
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 /// A name in a directory that is open.
 pub(crate) struct Place {
@@ -11,6 +13,34 @@ pub(crate) struct Place {
     pub(crate) dir: Dir,
     /// The last component.
     pub(crate) name: RelPath,
+}
+
+impl Place {
+    /// The name of something that stands beside it and belongs to it.
+    pub(crate) fn beside(&self, ending: &str) -> Result<RelPath, DiskError> {
+        rel(&format!("{}{ending}", self.name))
+    }
+
+    /// A path to `name` by way of the directory's handle: the address of a unix socket takes only 108 bytes (unix(7)).
+    pub(crate) fn address(&self, name: &RelPath) -> PathBuf {
+        self.dir.proc_path().join(name.as_str())
+    }
+
+    /// Makes `to` a hard link to `from`, in one step where it is another one.
+    pub(crate) fn link(&self, from: &RelPath, to: &RelPath) -> io::Result<()> {
+        let (from, to) = (self.address(from), self.address(to));
+        let inode = |path: &Path| Some(std::fs::symlink_metadata(path).ok()?.ino());
+        if inode(&from).is_some() && inode(&from) == inode(&to) {
+            return Ok(());
+        }
+        let beside = self.address(&self.beside(".tmp").map_err(io::Error::other)?);
+        match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::fs::hard_link(&from, &beside)?;
+        std::fs::rename(&beside, &to)
+    }
 }
 
 /// Opens the directory that holds the last component of `path`.

@@ -84,8 +84,9 @@ pub struct ServiceStatus {
     pub last_exit: Option<String>,
     /// A hand-over was begun and neither finished nor aborted.
     pub is_handing_over: bool,
-    /// In that hand-over, connections to its TCP addresses reach the old processes, and only those with
-    /// [`PROBE_TRAFFIC_CLASS`](crate::PROBE_TRAFFIC_CLASS) the new ones.
+    /// In that hand-over, connections to its addresses reach the old processes, and the new ones only those by TCP with
+    /// [`PROBE_TRAFFIC_CLASS`](crate::PROBE_TRAFFIC_CLASS), and those to the path of a unix socket with
+    /// [`PROBED_ENDING`](crate::PROBED_ENDING).
     pub is_apart: bool,
 }
 

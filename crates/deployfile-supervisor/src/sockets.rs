@@ -4,7 +4,7 @@ use crate::detach::own_program;
 use crate::holder::{HoldAnswer, HoldAsk};
 use crate::layout::{HOLDER_SOCKET, rel};
 use crate::listen;
-use crate::steer::{Course, Side, steer};
+use crate::steer::{Course, Side};
 use crate::wire::{self, Fill, Inbox, MAX_DESCRIPTORS};
 use deployfile_disk::Dir;
 use deployfile_model::HostPath;
@@ -122,17 +122,16 @@ impl Sockets {
         if let [first, _] = held.sockets.as_slice()
             && held.course != Some(course)
         {
-            steer(first, course)?;
+            listen::set_course(address, first, course)?;
             held.course = Some(course);
         }
         Ok(())
     }
 
-    /// Whether new connections to these addresses can be kept from one side: each TCP address has two sockets.
+    /// Whether new connections to these addresses can be kept from one side: each has two sockets.
     pub(crate) fn can_steer(&self, addresses: &[String]) -> bool {
-        let tcp = |address: &&String| !address.starts_with(listen::UNIX);
         let has_two = |address: &String| self.held.get(address).is_some_and(|held| held.sockets.len() == 2);
-        addresses.iter().filter(tcp).all(has_two)
+        addresses.iter().all(has_two)
     }
 
     /// Whether a connection waits on this side of these addresses to be accepted.

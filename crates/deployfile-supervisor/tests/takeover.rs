@@ -7,7 +7,7 @@ use deployfile_model::OnDeploy;
 use deployfile_model::units::Millis;
 use deployfile_record::Unit;
 use deployfile_record::unit::UnitDrain;
-use deployfile_supervisor::ServiceState;
+use deployfile_supervisor::{Client, ServiceState};
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,14 +121,22 @@ fn a_finished_handover_leaves_the_new_and_refuses_no_connection() {
 fn no_client_sees_the_old_after_it_saw_the_new() {
     let rig = Rig::new();
     let mut client = rig.client();
-    let address = free_address();
+    for address in [free_address(), format!("unix:{}", rig.path("web.sock").display())] {
+        seen_in_order(&rig, &mut client, &address);
+        client.forget(&name("web")).unwrap();
+    }
+}
+
+fn seen_in_order(rig: &Rig, client: &mut Client, address: &str) {
     for round in 0..6 {
-        let unit = |n: u32| Unit { numprocs: 2, ..server(&rig, &format!("r{n}"), &address) };
+        let unit = |n: u32| Unit { numprocs: 2, ..server(rig, &format!("r{n}"), address) };
         if round == 0 {
             client.ensure(&unit(0), OnDeploy::Restart).unwrap();
         }
-        let (answers, failures) = under_load(&address, || {
+        let (answers, failures) = under_load(address, || {
             client.begin_handover(&unit(round + 1)).unwrap();
+            assert!(status(client, "web").is_apart, "{address}");
+            assert!((0..10).all(|_| ask_new(address).starts_with(&format!("r{} ", round + 1))), "{address}");
             client.finish_handover(&name("web")).unwrap();
         });
         assert_eq!(failures, Vec::<String>::new(), "of {}", answers.len());

@@ -41,7 +41,10 @@ impl<'a> Asked<'a> {
     /// addresses at which they `listen`.
     pub fn of_new(&self, listen: &[String]) -> Option<Self> {
         let goes_there = match &self.probe.target {
-            ProbeTarget::Http(url) => address::of_url(url).is_some_and(|at| address::is_one_of(&at, listen)),
+            ProbeTarget::Http(url) => match ask::unix_socket(url) {
+                Some((socket, _)) => listen.iter().any(|at| at.strip_prefix("unix:") == Some(socket)),
+                None => address::of_url(url).is_some_and(|at| address::is_one_of(&at, listen)),
+            },
             ProbeTarget::Tcp(at) => address::is_one_of(at, listen),
             ProbeTarget::Exec(_) => false,
         };

@@ -64,9 +64,13 @@ fn source_facts(opened: &Opened, spec: &Spec, host: &Host, local: &LocalHost) ->
     Ok(observed.map_err(|e| at_planning(e.into()))?)
 }
 
-/// A source that cannot be read is no refusal of the host: exit 1.
+/// A source that cannot be read is no refusal, but a failure: exit 1. One that was read, and holds what no release may hold,
+/// is refused as the step that fetches it refuses it: exit 4.
 fn at_planning(failure: Failure) -> Failure {
-    Failure { kind: FailureKind::Failed, ..failure }
+    match failure.code.as_str() {
+        "source::symlink-leaves" | "source::path-refused" | "source::url-refused" => failure,
+        _ => Failure { kind: FailureKind::Failed, ..failure },
+    }
 }
 
 /// A local path counts from the deployfile's folder; anything with a scheme, or a host before `:`, is left as it is.

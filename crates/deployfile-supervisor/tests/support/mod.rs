@@ -6,11 +6,13 @@ use deployfile_model::units::{Bytes, Millis};
 use deployfile_model::{BuildId, HostPath, Name, ReleaseId};
 use deployfile_record::{FORMAT, Unit};
 use deployfile_supervisor::{Client, ServiceState, ServiceStatus};
-use rustix::net::sockopt::set_ip_tos;
+use rustix::net::sockopt::{Timeout, set_ip_tos, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::{Pid, Signal as Kill, kill_process};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -225,20 +227,30 @@ pub fn free_address() -> String {
 
 /// Asks a [`SERVER`]; it answers with its release, pid and process number.
 pub fn ask(address: &str) -> std::io::Result<String> {
-    ask_on(TcpStream::connect(address)?)
+    match address.strip_prefix("unix:") {
+        Some(path) => ask_on(UnixStream::connect(path)?),
+        None => ask_on(TcpStream::connect(address)?),
+    }
 }
 
 /// Asks as a probe does that means the new processes of a hand-over.
 pub fn ask_new(address: &str) -> String {
+    if let Some(path) = address.strip_prefix("unix:") {
+        return ask_on(
+            UnixStream::connect(format!("{path}{}", deployfile_supervisor::PROBED_ENDING)).unwrap(),
+        )
+        .unwrap();
+    }
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
     set_ip_tos(&socket, deployfile_supervisor::PROBE_TRAFFIC_CLASS).unwrap();
     connect(&socket, &address.parse::<SocketAddr>().unwrap()).unwrap();
-    ask_on(socket.into()).unwrap()
+    ask_on(TcpStream::from(socket)).unwrap()
 }
 
-fn ask_on(mut stream: TcpStream) -> std::io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+fn ask_on(mut stream: impl Read + Write + AsFd) -> std::io::Result<String> {
+    let patience = Some(PATIENCE);
+    set_socket_timeout(&stream, Timeout::Recv, patience)?;
     stream.write_all(b"?")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

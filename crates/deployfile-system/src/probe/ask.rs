@@ -6,6 +6,7 @@ use deployfile_exec::{Stop, Tell};
 use deployfile_model::Name;
 use deployfile_record::Failure;
 use deployfile_record::event::Stream;
+use deployfile_supervisor::PROBED_ENDING;
 use std::io::Read;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -14,15 +15,25 @@ use ureq::{Agent, Body, http::Response};
 /// Bytes of an answer that are read; the rest is not looked at.
 const ANSWER_MAX: usize = 1 << 20;
 
+/// What URLs of HTTP over a unix socket begin with.
+const UNIX_URL: &str = "http+unix://";
+
+/// The socket and the path of `http+unix://SOCKET:/PATH`.
+pub(super) fn unix_socket(url: &str) -> Option<(&str, &str)> {
+    url.strip_prefix(UNIX_URL)?.split_once(":/")
+}
+
 /// GET without following redirects. A body is read as text, its first MiB only.
 pub(super) fn http(url: &str, timeout: Duration, means_new: bool) -> Result<Reply, Trouble> {
-    let answered = match url.strip_prefix("http+unix://") {
-        Some(rest) => {
-            let (socket, path) = rest.split_once(":/").ok_or_else(|| {
-                let message = format!("`{url}` is not `http+unix://SOCKET:/PATH`");
-                Trouble::Never(Failure::refused("verify::url", message))
-            })?;
-            connect::unix_agent(socket.into(), timeout).get(format!("http://localhost/{path}")).call()
+    let answered = match unix_socket(url) {
+        Some((socket, path)) => {
+            let ending = if means_new { PROBED_ENDING } else { "" };
+            let socket = format!("{socket}{ending}").into();
+            connect::unix_agent(socket, timeout).get(format!("http://localhost/{path}")).call()
+        }
+        None if url.starts_with(UNIX_URL) => {
+            let message = format!("`{url}` is not `http+unix://SOCKET:/PATH`");
+            return Err(Trouble::Never(Failure::refused("verify::url", message)));
         }
         None if means_new => connect::marked_agent(timeout).get(url).call(),
         None => Agent::new_with_config(connect::config(timeout)).get(url).call(),

@@ -101,7 +101,7 @@ fn a_source_that_is_not_there_or_leads_out() {
     let link = world.sandbox.project().join("src/passwords");
     symlink("/etc/passwd", &link).unwrap();
     let says = ["`passwords`", "/etc/passwd", "`shared` or `link`"];
-    world.stops(&Outcome { exit: 1, code: "source::symlink-leaves", says: &says });
+    world.stops(&Outcome { exit: 4, code: "source::symlink-leaves", says: &says });
     fs::remove_file(link).unwrap();
     world.recovers();
 }
