@@ -16,4 +16,6 @@ pub enum SecretProvider {
     Env(String),
     /// The content of this file, one trailing newline dropped. It must not be readable by group or others.
     File(HostPath),
+    /// What this program with its arguments prints on stdout, one trailing newline dropped. No shell sees it.
+    Command(Vec<String>),
 }

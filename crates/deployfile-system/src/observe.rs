@@ -106,7 +106,7 @@ fn release_dirs(root: &Dir) -> Result<BTreeSet<ReleaseId>, Failure> {
 }
 
 /// `HOME USER LANG PATH`: all that a step or a service gets of the environment that deployfile was started in.
-fn base_env() -> BTreeMap<String, String> {
+pub(crate) fn base_env() -> BTreeMap<String, String> {
     /// Where programs are found when whoever starts deployfile has no `PATH` (cron, a bare container).
     const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let mut env: BTreeMap<String, String> = ["HOME", "USER", "LANG", "PATH"]

@@ -5,15 +5,21 @@
 
 use deployfile_model::{HostPath, Name, SecretProvider};
 use deployfile_record::{Failure, FailureKind};
-use rustix::process::geteuid;
+use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Bytes that a secret may have.
 const SECRET_MAX: u64 = 64 << 10;
+/// How long a program that prints a secret may take.
+const COMMAND_WITHIN: Duration = Duration::from_secs(30);
+const COMMAND_TICK: Duration = Duration::from_millis(5);
 /// Bytes below which a form of a secret is not looked for in output: replacing every `1` hides nothing and ruins all.
 const NEEDLE_MIN: usize = 4;
 /// What stands where a secret stood.
@@ -27,6 +33,62 @@ pub fn read(name: &Name, provider: &SecretProvider) -> Result<SecretText, Secret
             from_env(variable).map_err(|why| fail(format!("environment variable {variable}"), why))
         }
         SecretProvider::File(path) => from_file(path).map_err(|why| fail(format!("file {path}"), why)),
+        SecretProvider::Command(argv) => {
+            let program = argv.first().map(String::as_str).unwrap_or_default();
+            from_command(argv).map_err(|why| fail(format!("command {program}"), why))
+        }
+    }
+}
+
+/// What the program prints. It gets no input, the environment that steps get, and 30 seconds; what it says on stderr is
+/// dropped, as it may say the secret.
+fn from_command(argv: &[String]) -> Result<SecretText, Why> {
+    let (program, arguments) = argv.split_first().ok_or(Why::Empty)?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(crate::observe::base_env())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(Why::Io)?;
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let end_group = || group.map(|group| kill_process_group(group, Signal::KILL));
+    let stdout = child.stdout.take();
+    let (sender, read) = std::sync::mpsc::channel();
+    // Read beside waiting: a program that prints much would wait for us.
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = stdout.map_or(Ok(0), |stdout| stdout.take(SECRET_MAX + 2).read_to_end(&mut bytes));
+        // Nobody waits any more when it took too long.
+        let (Ok(()) | Err(_)) = sender.send(read.map(|_| bytes));
+    });
+    let deadline = Instant::now() + COMMAND_WITHIN;
+    let status = loop {
+        match child.try_wait().map_err(Why::Io)? {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => break None,
+            None => std::thread::sleep(COMMAND_TICK),
+        }
+    };
+    // Whatever it left behind holds the pipe, and would be waited for.
+    let (Some(Ok(()) | Err(_)) | None) = end_group();
+    if status.is_none() {
+        let (Ok(_) | Err(_)) = child.wait();
+        return Err(Why::TimedOut);
+    }
+    // What left the group may still hold the pipe.
+    let left = deadline.saturating_duration_since(Instant::now());
+    let mut bytes = read.recv_timeout(left).map_err(|_| Why::TimedOut)?.map_err(Why::Io)?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    match status.filter(|status| !status.success()) {
+        Some(status) if bytes.len() as u64 <= SECRET_MAX => Err(Why::Ended(status)),
+        _ => check(bytes),
     }
 }
 
@@ -109,6 +171,8 @@ enum Why {
     NotAFile,
     Owner(u32),
     Mode(u32),
+    TimedOut,
+    Ended(ExitStatus),
     Io(io::Error),
 }
 
@@ -120,6 +184,10 @@ impl SecretError {
             (Why::Owner(_), Some(file)) => {
                 Some(format!("give {file} to root or to the user that runs deployfile"))
             }
+            (Why::Ended(_) | Why::TimedOut, _) => Some(
+                "run it by hand, as the user that runs deployfile; what it says on stderr is not shown here"
+                    .to_owned(),
+            ),
             (Why::NotSet, _) => Some("set it where deployfile is started".to_owned()),
             _ => None,
         }
@@ -137,6 +205,8 @@ impl fmt::Display for SecretError {
             Why::NotAFile => f.write_str(": it is not a regular file"),
             Why::Owner(uid) => write!(f, ": it belongs to uid {uid}, neither to us nor to root"),
             Why::Mode(mode) => write!(f, ": its mode {mode:04o} lets group or others in"),
+            Why::TimedOut => write!(f, ": it did not end within {} seconds", COMMAND_WITHIN.as_secs()),
+            Why::Ended(status) => write!(f, ": it ended with {status}"),
             Why::Io(_) => Ok(()),
         }
     }

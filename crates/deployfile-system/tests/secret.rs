@@ -55,6 +55,39 @@ fn refusals_name_the_secret_and_its_place_but_no_value() {
     assert_eq!(missing.causes, ["No such file or directory (os error 2)"]);
 }
 
+fn from_command(argv: &[&str]) -> Result<SecretText, Failure> {
+    let provider = SecretProvider::Command(argv.iter().map(ToString::to_string).collect());
+    read(&Name::new("db-url").unwrap(), &provider).map_err(|error| failure(&error))
+}
+
+#[test]
+fn a_program_prints_it() {
+    assert_eq!(from_command(&["printf", "a b\\n"]).unwrap().reveal(), "a b");
+    assert_eq!(from_command(&["echo", "$(id); *"]).unwrap().reveal(), "$(id); *", "no shell");
+    assert_eq!(from_command(&["sh", "-c", "cat; pwd; echo ${DB_URL-unset}"]).unwrap().reveal(), "/\nunset");
+    // What it leaves behind is ended, and not waited for.
+    assert_eq!(from_command(&["sh", "-c", "sleep 100 & echo x"]).unwrap().reveal(), "x");
+}
+
+#[test]
+fn a_program_that_fails_is_named_and_its_output_is_not_shown() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["sh", "-c", "echo hunter2; echo hunter2 >&2; exit 3"], "command sh: it ended with exit status: 3"),
+        (&["true"], "command true: it is empty"),
+        (&["head", "-c", "70000", "/dev/zero"], "longer than 65536 bytes"),
+        (&["sh", "-c", "yes hunter2"], "longer than 65536 bytes"),
+        (&["printf", "hunter2\\0"], "not UTF-8 text without NUL"),
+    ];
+    for (argv, why) in cases {
+        let failure = from_command(argv).unwrap_err();
+        assert!(failure.message.contains(why), "{failure}");
+        assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+        assert_eq!(failure.kind, FailureKind::Refused);
+    }
+    let missing = from_command(&["no-such-program"]).unwrap_err();
+    assert_eq!(missing.causes, ["No such file or directory (os error 2)"]);
+}
+
 #[test]
 fn another_users_file_is_refused() {
     if !rustix::process::geteuid().is_root() {

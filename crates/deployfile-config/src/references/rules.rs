@@ -149,7 +149,20 @@ fn reference(value: &Value, raw: &str, findings: &mut Findings<'_>) {
 fn secret(node: &Node, findings: &mut Findings<'_>) {
     let Some([_, provider, place]) = node.args.first_chunk::<3>() else { return };
     let Some(text) = place.text() else { return };
+    if let (Some("env" | "file"), Some(extra)) = (provider.text(), node.args.get(3)) {
+        findings
+            .error("config::arguments", extra.at, "a variable or a file is one value")
+            .label("one too many")
+            .help(
+                "a program with arguments is written like this: `secret NAME command pass show \"shop/db\"`",
+            );
+    }
     match provider.text() {
+        Some("command") if text.is_empty() || (text.contains('/') && !text.starts_with('/')) => {
+            findings
+                .error("config::value", place.at, format!("`{}` is not a program", text.escape_debug()))
+                .help("name it by its absolute path, or without `/` as it is found in PATH");
+        }
         Some("env") if !crate::schema::is_variable(text) => {
             findings
                 .error(

@@ -110,6 +110,9 @@ pub(super) fn secrets(block: &Block<'_>) -> BTreeMap<Name, SecretProvider> {
         let text = args.get(1)?.text()?.to_owned();
         match args.first()?.text()? {
             "env" => Some(SecretProvider::Env(text)),
+            "command" => {
+                Some(SecretProvider::Command(args.iter().skip(1).map(|word| word.as_text()).collect()))
+            }
             _ => HostPath::new(text).ok().map(SecretProvider::File),
         }
     };

@@ -105,12 +105,12 @@ pub(super) const ROWS: &[NodeSpec] = &[
     node(
         "secret",
         SHARED_SCOPES,
-        "A secret by name, read on the host when a run needs it: from an environment variable or a file that only its owner can read.",
+        "A secret by name, read on the host when a run needs it: from an environment variable, a file that only its owner can read, or what a program prints (30 seconds, no shell).",
     )
     .args(&[
         arg("name", Type::Name),
-        arg("provider", Type::Word { built: &["env", "file"], planned: &["age", "command"] }),
-        arg("where", Type::Plain),
+        arg("provider", Type::Word { built: &["env", "file", "command"], planned: &["age"] }),
+        arg("where", Type::Plain).many(),
     ])
     .named()
     .default("none")
