@@ -18,7 +18,7 @@ pub(crate) struct Place {
 impl Place {
     /// The name of something that stands beside it and belongs to it.
     pub(crate) fn beside(&self, ending: &str) -> Result<RelPath, DiskError> {
-        rel(&format!("{}{ending}", self.name))
+        rel(format!("{}{ending}", self.name))
     }
 
     /// A path to `name` by way of the directory's handle: the address of a unix socket takes only 108 bytes (unix(7)).

@@ -13,4 +13,4 @@ pub mod sandbox;
 pub use background::{Background, until};
 pub use http::{Answer, get};
 pub use needs::{free_port, needs};
-pub use sandbox::{Done, Sandbox};
+pub use sandbox::{Done, Sandbox, done};

@@ -1,5 +1,6 @@
 //! The command line as clap reads it. What a verb does stands in `verb/`.
 
+use crate::completing;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
     /// The environment; it may be left out where the file declares only one
-    #[arg(short = 'e', long = "environment", global = true, value_name = "ENV")]
+    #[arg(short = 'e', long = "environment", global = true, value_name = "ENV", add = completing::environments())]
     pub(crate) environment: Option<String>,
     /// Answers every question with yes
     #[arg(long, global = true)]
@@ -115,13 +116,13 @@ pub(crate) enum Verb {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExplainArgs {
     /// The setting, as `retention.keep` or `service.web.numprocs`; `service.web` is all that is set beneath it
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", add = completing::settings())]
     pub(crate) path: String,
     /// The environment
-    #[arg(value_name = "ENV")]
+    #[arg(value_name = "ENV", add = completing::environments())]
     pub(crate) env: Option<String>,
     /// As it is on this host
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", add = completing::hosts())]
     pub(crate) host: Option<String>,
 }
 
@@ -129,7 +130,7 @@ pub(crate) struct ExplainArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct EnvArg {
     /// The environment
-    #[arg(value_name = "ENV")]
+    #[arg(value_name = "ENV", add = completing::environments())]
     pub(crate) env: Option<String>,
 }
 
@@ -171,7 +172,7 @@ pub(crate) struct FmtArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// The environment
-    #[arg(value_name = "ENV")]
+    #[arg(value_name = "ENV", add = completing::environments())]
     pub(crate) env: Option<String>,
     /// Write the plan to this file, for `apply --plan`
     #[arg(long, value_name = "FILE")]
@@ -192,14 +193,14 @@ pub(crate) struct WishArgs {
     /// The branch, tag or commit to take, instead of the file's `ref`
     #[arg(long, value_name = "REV")]
     pub(crate) rev: Option<String>,
-    /// Go over drift of current and a build that was rolled back from
+    /// Go over drift of current, a build that was rolled back from, and a run that is stuck
     #[arg(long)]
     pub(crate) force: bool,
     /// Only this host
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", add = completing::hosts())]
     pub(crate) host: Option<String>,
     /// Only hosts with this role
-    #[arg(long, value_name = "ROLE")]
+    #[arg(long, value_name = "ROLE", add = completing::roles())]
     pub(crate) role: Option<String>,
 }
 
@@ -207,7 +208,7 @@ pub(crate) struct WishArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
     /// The environment
-    #[arg(value_name = "ENV")]
+    #[arg(value_name = "ENV", add = completing::environments())]
     pub(crate) env: Option<String>,
     /// Run this plan, which `plan --out` wrote; refused when the host moved since
     #[arg(long, value_name = "FILE", conflicts_with_all = ["set", "rev", "force"])]
@@ -223,7 +224,7 @@ pub(crate) struct ApplyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
     /// The environment
-    #[arg(value_name = "ENV", conflicts_with = "root")]
+    #[arg(value_name = "ENV", conflicts_with = "root", add = completing::environments())]
     pub(crate) env: Option<String>,
     /// The app's root; no deployfile is read then, the stored plan says it all
     #[arg(long, value_name = "DIR")]
@@ -234,12 +235,12 @@ pub(crate) struct ResumeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RollbackArgs {
     /// The environment
-    #[arg(value_name = "ENV")]
+    #[arg(value_name = "ENV", add = completing::environments())]
     pub(crate) env: Option<String>,
     /// The release to go to
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = completing::good_releases())]
     pub(crate) to: Option<String>,
-    /// Go over drift of the release
+    /// Go over drift of the release, to one that was left as bad, and over a run that is stuck
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -248,7 +249,7 @@ pub(crate) struct RollbackArgs {
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
     /// `show RUN` prints the events of one run again; else the environment
-    #[arg(value_name = "ENV | show RUN", num_args = 0..=3)]
+    #[arg(value_name = "ENV | show RUN", num_args = 0..=3, add = completing::runs())]
     pub(crate) words: Vec<String>,
 }
 
@@ -271,9 +272,10 @@ pub(crate) enum ReleaseVerb {
 #[derive(Debug, Args)]
 pub(crate) struct ReleaseArg {
     /// The release
+    #[arg(add = completing::releases())]
     pub(crate) id: String,
     /// The environment
-    #[arg(value_name = "ENV")]
+    #[arg(value_name = "ENV", add = completing::environments())]
     pub(crate) env: Option<String>,
 }
 
@@ -298,10 +300,10 @@ pub(crate) enum ServiceVerb {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServiceArgs {
     /// The environment, then names of services; without names, all
-    #[arg(value_name = "ENV|NAME")]
+    #[arg(value_name = "ENV|NAME", add = completing::services())]
     pub(crate) words: Vec<String>,
     /// Only services of hosts with this role
-    #[arg(long)]
+    #[arg(long, add = completing::roles())]
     pub(crate) role: Option<String>,
 }
 
@@ -318,6 +320,7 @@ pub(crate) enum PluginVerb {
     /// Pin the components of the file's plugins in deployfile.lock
     Lock {
         /// Names of plugins; without names, all
+        #[arg(add = completing::plugins())]
         names: Vec<String>,
     },
     /// What a component is, imports and asks for

@@ -4,6 +4,7 @@
 //! here: anything that a program other than this one could want. That is in the crates beneath.
 
 mod args;
+mod completing;
 mod error;
 mod host;
 mod limits;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     if let Some(code) = verb::hidden::dispatch() {
         return code;
     }
+    completing::answer_a_shell();
     tell_panics();
     let result = std::panic::catch_unwind(|| {
         let cli = Cli::try_parse().map_err(|e| Stop::Said(verb::usage(&e)));
