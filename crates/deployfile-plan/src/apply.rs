@@ -226,7 +226,8 @@ fn is_already_true(context: &HostContext<'_>) -> bool {
     let good =
         observation.ledger.releases.get(&seen.record.id).is_some_and(|f| f.state == ReleaseState::Good);
     // After a run that is stuck nobody knows what runs; and a service that is down is not as the file says.
-    let is_calm = observation.ledger.open.is_none() && observation.down.is_empty();
+    let ledger = &observation.ledger;
+    let is_calm = ledger.open.is_none() && ledger.left_stuck.is_none() && observation.down.is_empty();
     good && is_calm
         && seen.drift.is_empty()
         && seen.record.revision.as_deref() == Some(context.source.revision.as_str())

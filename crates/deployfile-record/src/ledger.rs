@@ -26,6 +26,8 @@ pub struct Ledger {
     pub open: Option<OpenRun>,
     /// The last run, when it ended before its switch: `resume` may go on with it where it failed.
     pub resumable: Option<OpenRun>,
+    /// The stuck run that another one was begun over: until something is committed, nobody knows what runs.
+    pub left_stuck: Option<RunId>,
     /// Builds that a rollback went away from and that were not committed again since, the latest last, at most 100; an
     /// apply of one needs `--force`.
     pub rolled_back_from: Vec<BuildId>,
@@ -223,7 +225,11 @@ impl Ledger {
 
     /// Another run begins although one was open: with that one's release nothing will be done any more.
     fn abandon(&mut self) {
-        if self.open.take().is_some()
+        let open = self.open.take();
+        if let Some(stuck) = open.as_ref().filter(|open| open.is_stuck()) {
+            self.left_stuck = Some(stuck.run.clone());
+        }
+        if open.is_some()
             && let Some((Goal::Apply, Some(id))) = self.runs.last().map(|run| (run.goal, run.release.clone()))
         {
             self.with(&id, |facts| {
@@ -273,6 +279,7 @@ impl Ledger {
     fn commit(&mut self, release: &ReleaseId, at: UnixTime) {
         let rolled_back =
             self.runs.last().filter(|run| run.goal == Goal::Rollback).and_then(|run| run.from.clone());
+        self.left_stuck = None;
         if let Some(last) = self.committed.last().filter(|last| *last != release).cloned() {
             self.with(&last, |facts| facts.left = Some(at));
         }

@@ -8,7 +8,7 @@ use crate::keeper::Keeper;
 use crate::protocol::{Answer, Ask, Refusal};
 use crate::service::Service;
 use crate::sockets::{MAX_ADDRESSES, SocketError};
-use crate::steer::Side;
+use crate::steer::{Course, Side};
 use deployfile_model::{Name, OnDeploy};
 use deployfile_record::{FORMAT, Unit};
 use std::time::{Duration, Instant};
@@ -141,6 +141,7 @@ impl Keeper {
         self.check(&unit)?;
         let id = self.new_generation_id();
         let name = unit.name.clone();
+        let has_sockets = unit.listen.is_empty() || !self.sockets.holds_none(&unit.listen);
         let service = self.services.entry(name.clone()).or_insert_with(Service::new);
         (service.is_up, service.is_forgotten) = (true, false);
         if let Some(next) = service.by_role_mut(Role::Next).filter(|next| next.unit == unit) {
@@ -153,8 +154,9 @@ impl Keeper {
                 current.retry_now(now);
                 return Ok(Wait::Settled(name, current.id));
             }
-            // There is nothing to hand over from.
-            Some(current) if !current.is_alive() => service.replace(id, unit),
+            // There is nothing to hand over from; or the sockets cannot be had before it has ended, because holder and
+            // supervisor were killed.
+            Some(current) if !current.is_alive() || !has_sockets => service.replace(id, unit),
             Some(current) => {
                 let side = current.side.other();
                 service.add(Generation::new(id, Role::Next, unit, side));
@@ -165,6 +167,18 @@ impl Keeper {
     }
 
     fn finish_handover(&mut self, name: Name, now: Instant) -> Result<Wait, Refusal> {
+        let service = self.known(&name)?;
+        if let Some(next) = service.by_role(Role::Next) {
+            let (side, addresses) = (next.side, next.unit.listen.clone());
+            // Old must not be stopped while connections still go to it.
+            for address in addresses {
+                let course = Course { serving: side, probed: side };
+                self.sockets.steer(&address, course).map_err(|error| Refusal::Listen {
+                    service: name.clone(),
+                    why: format!("cannot send connections to `{address}` to the new processes: {error}"),
+                })?;
+            }
+        }
         self.known(&name)?.hand_over(now);
         Ok(Wait::Retired(name))
     }

@@ -1,17 +1,19 @@
 //! How the rest of the product asks the supervisor for something.
 
+use crate::identity::Stamp;
 use crate::layout::{self, SOCKET, rel};
 use crate::protocol::{Answer, Ask, Refusal, Request, ServiceStatus, VERSION};
 use crate::wire::{self, Inbox};
 use crate::{binary, logs, state, verb};
-use deployfile_disk::DiskError;
+use deployfile_disk::{Dir, DiskError};
 use deployfile_model::{HostPath, Name, OnDeploy};
 use deployfile_record::Unit;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,8 @@ pub struct Client {
     root: HostPath,
     stream: UnixStream,
     inbox: Inbox,
+    /// Starts another supervisor when this one is killed in the middle of a request.
+    program: Option<PathBuf>,
 }
 
 /// Why something could not be asked for, or was not done.
@@ -90,8 +94,8 @@ impl Client {
         let Some(stream) = wire::connect_in(&dir, &rel(SOCKET)?).map_err(broken)? else { return Ok(None) };
         stream.set_read_timeout(Some(SILENT_FOR)).map_err(broken)?;
         stream.set_write_timeout(Some(SILENT_FOR)).map_err(broken)?;
-        let mut client = Self { root: root.clone(), stream, inbox: Inbox::default() };
-        match client.ask(Ask::Hello) {
+        let mut client = Self { root: root.clone(), stream, inbox: Inbox::default(), program: None };
+        match client.ask_once(Ask::Hello) {
             Ok(_) => Ok(Some(client)),
             // It was just ending, and took the connection with it.
             Err(ClientError::Connection { source, .. }) if is_hang_up(&source) => Ok(None),
@@ -103,7 +107,7 @@ impl Client {
     /// left running; `None`, and nothing is started, where there are none.
     pub fn connect_or_revive(root: &HostPath, program: &Path) -> Result<Option<Self>, ClientError> {
         if let Some(client) = Self::connect(root)? {
-            return Ok(Some(client));
+            return Ok(Some(Self { program: Some(program.to_owned()), ..client }));
         }
         let Some(dir) = layout::supervisor_dir(root)? else { return Ok(None) };
         let recorded = state::load(&dir)
@@ -121,7 +125,7 @@ impl Client {
         let mut copy = None;
         loop {
             if let Some(client) = Self::connect(root)? {
-                return Ok(client);
+                return Ok(Self { program: Some(program.to_owned()), ..client });
             }
             if Instant::now() > deadline {
                 let why = "it does not answer".to_owned();
@@ -226,7 +230,31 @@ impl Client {
         self.ask(ask).map(drop)
     }
 
+    /// Services whose processes all run although no supervisor does: one that was killed left them. Nothing is started.
+    pub fn left_running(root: &HostPath) -> Result<BTreeSet<Name>, ClientError> {
+        let unreadable = |why: String| ClientError::Start { root: root.clone(), why };
+        let Some(dir) = layout::supervisor_dir(root)? else { return Ok(BTreeSet::new()) };
+        let recorded = state::load(&dir).map_err(|error| unreadable(verb::with_source(&error)))?;
+        let here = Stamp::of(&Dir::open_root(root)?)?;
+        let Some(recorded) = recorded.filter(|recorded| recorded.stamp == here) else {
+            return Ok(BTreeSet::new());
+        };
+        let services = recorded.services.into_iter();
+        Ok(services.filter(|(_, service)| service.is_running()).map(|(name, _)| name).collect())
+    }
+
+    /// A supervisor that is killed meanwhile comes back, and is asked again: requests may be repeated.
     fn ask(&mut self, ask: Ask) -> Result<Answer, ClientError> {
+        match (self.ask_once(ask.clone()), self.program.clone()) {
+            (Err(ClientError::Connection { source, .. }), Some(program)) if is_hang_up(&source) => {
+                *self = Self::connect_or_start(&self.root.clone(), &program)?;
+                self.ask_once(ask)
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    fn ask_once(&mut self, ask: Ask) -> Result<Answer, ClientError> {
         let request = Request { version: VERSION, ask };
         wire::send(&self.stream, &request, &[]).map_err(|source| self.broken(source))?;
         loop {

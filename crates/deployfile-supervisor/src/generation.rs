@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Connections that were on their way when new ones were sent elsewhere arrive within this time.
 const LEAVE_MIN: Duration = Duration::from_millis(200);
-/// A generation that does not accept what waits for it is stopped all the same after this time.
+/// A generation that does not accept what waits for it is stopped all the same after this time, or after that of its drain
+/// and stop if that is longer.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// How often a leaving generation is looked at.
 const LEAVE_LOOK: Duration = Duration::from_millis(20);
@@ -177,8 +178,9 @@ impl Generation {
         if let Some(since) = self.leaving_since {
             let left_for = now.saturating_duration_since(since);
             let (addresses, side) = (&self.unit.listen, self.side);
+            let longest = LEAVE_MAX.max(stop_takes(&self.unit));
             let may_have_more =
-                left_for < LEAVE_MIN || (left_for < LEAVE_MAX && sockets.has_waiting(addresses, side));
+                left_for < LEAVE_MIN || (left_for < longest && sockets.has_waiting(addresses, side));
             // With a socket that others accept from as well, nothing can be left behind.
             if !self.is_alive() || !sockets.can_steer(addresses) || !may_have_more {
                 self.leaving_since = None;
@@ -188,7 +190,9 @@ impl Generation {
 
     /// How long its stop takes at most.
     pub(crate) fn stop_takes(&self) -> Duration {
-        stop_takes(&self.unit)
+        let stop = stop_takes(&self.unit);
+        let leaving = if self.leaving_since.is_some() { LEAVE_MAX.max(stop) } else { Duration::ZERO };
+        stop.saturating_add(leaving)
     }
 
     /// Looks what became of its processes, then starts or stops what is to be. Tells whether there is something to

@@ -84,6 +84,8 @@ impl Keeper {
         self.is_closing |= self.dir.stat_self().is_ok_and(|dir| dir.nlink == 0);
         self.steer();
         for service in self.services.values_mut() {
+            // New sockets begin with the first side.
+            self.is_dirty |= service.begin_anew(&self.sockets);
             self.is_dirty |= service.step(self.is_closing, &self.sockets, &self.logs, now);
         }
         let known = self.services.len();
@@ -111,6 +113,11 @@ impl Keeper {
                 if let Err(error) = self.sockets.steer(address, course) {
                     verb::note(&format!("service {name}: cannot steer connections to `{address}`: {error}"));
                 }
+            }
+        }
+        for service in self.services.values() {
+            for (address, side) in service.deserted() {
+                self.sockets.close_waiting(&address, side);
             }
         }
     }

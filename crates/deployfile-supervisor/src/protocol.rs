@@ -20,7 +20,7 @@ pub(crate) struct Request {
 }
 
 /// What is asked.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Ask {
     /// Nothing; the answer says that somebody is there.

@@ -80,6 +80,34 @@ impl Service {
         Course { serving, probed }
     }
 
+    /// The sides of addresses that get no new connections and from which nobody accepts any more.
+    pub(crate) fn deserted(&self) -> Vec<(String, Side)> {
+        let course = self.course();
+        let is_used = |side: Side| {
+            let by = |generation: &Generation| generation.side == side && generation.is_alive();
+            side == course.serving || side == course.probed || self.generations.iter().any(by)
+        };
+        let sides: Vec<Side> =
+            [Side::First, Side::Second].into_iter().filter(|side| !is_used(*side)).collect();
+        let addresses = self.generations.iter().flat_map(|generation| &generation.unit.listen);
+        let of = |address: &'_ String| sides.iter().map(|side| (address.clone(), *side)).collect::<Vec<_>>();
+        addresses.flat_map(of).collect()
+    }
+
+    /// Where no socket is held, the current generation begins with the side that new sockets serve from. Tells whether
+    /// that is a change.
+    pub(crate) fn begin_anew(&mut self, sockets: &Sockets) -> bool {
+        let is_alone = self.generations.len() == 1 && !self.is_alive();
+        let one = self.generations.first_mut().filter(|one| is_alone && one.side != Side::default());
+        match one {
+            Some(one) if !one.unit.listen.is_empty() && sockets.holds_none(&one.unit.listen) => {
+                one.side = Side::default();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// New connections go to the next generation from now on, and the current one retires. Nothing happens without a
     /// next one.
     pub(crate) fn hand_over(&mut self, now: Instant) {
@@ -210,9 +238,10 @@ impl Service {
             restarts: shown.slots().iter().map(Slot::restarts).sum(),
             last_exit: last_exit.map(str::to_owned),
             is_handing_over: self.by_role(Role::Next).is_some(),
-            is_apart: self
-                .by_role(Role::Next)
-                .is_some_and(|next| next.side != self.serving_side() && sockets.can_steer(&next.unit.listen)),
+            is_apart: self.by_role(Role::Next).is_some_and(|next| {
+                let course = self.course();
+                course.serving != course.probed && sockets.is_steered(&next.unit.listen, course)
+            }),
         })
     }
 

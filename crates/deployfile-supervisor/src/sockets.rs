@@ -9,6 +9,7 @@ use crate::wire::{self, Fill, Inbox, MAX_DESCRIPTORS};
 use deployfile_disk::Dir;
 use deployfile_model::HostPath;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::accept;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -132,6 +133,32 @@ impl Sockets {
     pub(crate) fn can_steer(&self, addresses: &[String]) -> bool {
         let has_two = |address: &String| self.held.get(address).is_some_and(|held| held.sockets.len() == 2);
         addresses.iter().all(has_two)
+    }
+
+    /// Whether connections to these addresses were sent on this course.
+    pub(crate) fn is_steered(&self, addresses: &[String], course: Course) -> bool {
+        let is_on_it = |address: &String| {
+            self.held.get(address).is_some_and(|held| held.sockets.len() == 2 && held.course == Some(course))
+        };
+        addresses.iter().all(is_on_it)
+    }
+
+    /// Whether none of these addresses has a socket yet.
+    pub(crate) fn holds_none(&self, addresses: &[String]) -> bool {
+        !addresses.iter().any(|address| self.held.contains_key(address))
+    }
+
+    /// Closes the connections that wait on a side from which nobody accepts: a client is to be told at once, and not
+    /// answered by whoever gets this side next.
+    pub(crate) fn close_waiting(&self, address: &str, side: Side) {
+        let Some(held) = self.held.get(address).filter(|held| held.sockets.len() == 2) else { return };
+        let Some(socket) = held.of(side) else { return };
+        // Nobody else accepts, so what was seen waiting is still there, and this does not block.
+        while self.has_waiting(&[address.to_owned()], side) {
+            if accept(socket).is_err() {
+                return;
+            }
+        }
     }
 
     /// Whether a connection waits on this side of these addresses to be accepted.

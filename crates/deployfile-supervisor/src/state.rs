@@ -39,6 +39,19 @@ pub(crate) struct RecordedService {
     pub(crate) generations: Vec<RecordedGeneration>,
 }
 
+impl RecordedService {
+    /// All processes of its current generation run now.
+    pub(crate) fn is_running(&self) -> bool {
+        let current = self.generations.iter().find(|generation| generation.role == Role::Current);
+        let runs = |process: &RecordedProcess| matches!(process.process.open(), Ok(Some(_)));
+        self.is_up
+            && !self.is_forgotten
+            && current.is_some_and(|one| {
+                one.processes.len() == one.count as usize && one.processes.iter().all(runs)
+            })
+    }
+}
+
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RecordedGeneration {

@@ -261,3 +261,92 @@ fn unix_sockets_are_held_too_and_removed_at_the_end() {
     drop(client);
     rig.wait_until_empty();
 }
+
+/// A server that has its socket and never accepts.
+const DEAF: &str = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(600)";
+
+/// What the old release never accepted must not be answered by a later one, which may not even be verified yet.
+#[test]
+fn what_waits_at_a_side_that_nobody_serves_is_told_at_once() {
+    let rig = Rig::new();
+    let mut client = rig.client();
+    let address = free_address();
+    let deaf =
+        Unit { listen: vec![address.clone()], stop_timeout: Millis(100), ..rig.python("web", "r1", DEAF) };
+    client.ensure(&deaf, OnDeploy::Restart).unwrap();
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let address = address.clone();
+            thread::spawn(move || ask(&address))
+        })
+        .collect();
+    thread::sleep(std::time::Duration::from_millis(300));
+    let new = server(&rig, "r2", &address);
+    client.begin_handover(&new).unwrap();
+    client.finish_handover(&new.name).unwrap();
+    for one in waiting {
+        assert!(one.join().unwrap().is_err(), "it was closed, and not kept for another release");
+    }
+    client.begin_handover(&server(&rig, "r3", &address)).unwrap();
+    assert!((0..20).all(|_| ask(&address).unwrap().starts_with("r2 ")));
+}
+
+#[test]
+fn a_service_that_was_stopped_on_the_second_side_starts_where_connections_go() {
+    let rig = Rig::new();
+    let mut client = rig.client();
+    let address = free_address();
+    client.ensure(&server(&rig, "r1", &address), OnDeploy::Restart).unwrap();
+    client.ensure(&server(&rig, "r2", &address), OnDeploy::Handover).unwrap();
+    for _ in 0..5 {
+        client.stop(&name("web")).unwrap();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let mut answered = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    // Refused until it is there; but whoever gets in is answered.
+                    answered += usize::from(ask(&address).is_ok());
+                }
+                answered
+            });
+            client.start(&name("web")).unwrap();
+            until("it answers", || ask(&address).is_ok());
+            is_over.store(true, Ordering::Relaxed);
+            asking.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn with_holder_and_supervisor_killed_a_handover_is_a_restart() {
+    let rig = Rig::new();
+    let mut client = rig.client();
+    let address = free_address();
+    client.ensure(&server(&rig, "r1", &address), OnDeploy::Restart).unwrap();
+    let (supervisor, holder) = (rig.supervisor(), rig.holder_of("holder.lock").unwrap());
+    kill(supervisor);
+    kill(holder);
+    assert_eq!(Client::left_running(&rig.root).unwrap(), [name("web")].into(), "nothing is down");
+    let mut client = rig.client();
+    let new = server(&rig, "r2", &address);
+    assert!(!client.begin_handover(&new).unwrap());
+    client.finish_handover(&new.name).unwrap();
+    assert!((0..20).all(|_| ask(&address).unwrap().starts_with("r2 ")));
+    client.ensure(&server(&rig, "r3", &address), OnDeploy::Handover).unwrap();
+    assert!((0..20).all(|_| ask(&address).unwrap().starts_with("r3 ")));
+}
+
+/// A client that was given a program to start asks again when the supervisor is killed under it.
+#[test]
+fn a_supervisor_that_is_killed_in_a_handover_is_asked_again() {
+    let rig = Rig::new();
+    let mut client = rig.client();
+    let address = free_address();
+    client.ensure(&server(&rig, "r1", &address), OnDeploy::Restart).unwrap();
+    let new = server(&rig, "r2", &address);
+    client.begin_handover(&new).unwrap();
+    rig.kill_supervisor();
+    client.finish_handover(&new.name).unwrap();
+    assert!((0..20).all(|_| ask(&address).unwrap().starts_with("r2 ")));
+}

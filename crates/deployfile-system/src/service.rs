@@ -101,7 +101,11 @@ pub(crate) fn down(root: &HostPath, tail: &Tail) -> BTreeSet<Name> {
     }
     let running = match Client::connect(root) {
         Ok(Some(mut client)) => client.status(),
-        Ok(None) => return wanted,
+        Ok(None) => {
+            let left = Client::left_running(root).unwrap_or_else(|_| wanted.clone());
+            wanted.retain(|name| !left.contains(name));
+            return wanted;
+        }
         Err(_) => return BTreeSet::new(),
     };
     let Ok(running) = running else { return BTreeSet::new() };
@@ -138,6 +142,14 @@ fn hand_over(
     tell: &mut dyn Tell,
 ) -> Result<(), Failure> {
     let are_apart = client.begin_handover(unit).map_err(|e| failure(&e))?;
+    if are_apart && !ready.is_empty() && !ready.iter().any(|(asked, _)| asked.of_new(&unit.listen).is_some())
+    {
+        let message = format!(
+            "no check of service `{}` goes to an address where it listens: it gets connections before it is checked",
+            unit.name
+        );
+        tell.warning(&message, Some("give it a `health` check of its own address"));
+    }
     for (asked, build) in ready {
         let of_new = if are_apart { asked.of_new(&unit.listen) } else { None };
         // What goes elsewhere (by way of nginx, say) is answered by old, so it cannot name new's build yet; `verify`

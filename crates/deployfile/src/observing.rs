@@ -68,7 +68,7 @@ fn source_facts(opened: &Opened, spec: &Spec, host: &Host, local: &LocalHost) ->
 /// is refused as the step that fetches it refuses it: exit 4.
 fn at_planning(failure: Failure) -> Failure {
     match failure.code.as_str() {
-        "source::symlink-leaves" | "source::path-refused" | "source::url-refused" => failure,
+        "source::symlink-leaves" | "source::path-refused" => failure,
         _ => Failure { kind: FailureKind::Failed, ..failure },
     }
 }

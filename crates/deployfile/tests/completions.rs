@@ -60,7 +60,7 @@ fn releases_are_offered_and_a_broken_file_offers_none() {
     let sandbox = shop();
     sandbox.expect(0, &["apply", "local", "--yes"]);
     let id = sandbox.current().unwrap();
-    assert_eq!(offered(&sandbox, &["-e", "local", "rollback", "--to", "2"]), [id.clone()]);
+    assert_eq!(offered(&sandbox, &["-e", "local", "rollback", "--to", "2"]), std::slice::from_ref(&id));
     assert_eq!(offered(&sandbox, &["-e", "local", "release", "show", "2"]), [id]);
     sandbox.write("deployfile.kdl", "deployfile 1\nrubbish {");
     assert!(offered(&sandbox, &["apply", "pro"]).is_empty());

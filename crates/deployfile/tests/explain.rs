@@ -64,7 +64,9 @@ fn a_prefix_is_everything_beneath_it_and_secrets_are_names() {
     assert!(told.contains("service.web.command = ") && told.contains("service.web.numprocs = 8"), "{told}");
     let secret = sandbox.expect(0, &["explain", "env", "staging", "--host", "localhost"]).out;
     assert!(secret.contains("API_TOKEN") && secret.contains("token"), "{secret}");
-    let json = sandbox.json(0, &["explain", "service.web", "staging", "--host", "localhost"]);
+    let refused = sandbox.expect(2, &["explain", "service.web", "production"]);
+    assert!(refused.err.contains("--host web1.example.com"), "{}", refused.err);
+    let json = sandbox.json(0, &["explain", "service.web", "staging"]);
     assert!(json["settings"].as_array().unwrap().len() >= 2, "{json}");
 }
 

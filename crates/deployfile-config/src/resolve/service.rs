@@ -28,7 +28,37 @@ pub(super) fn services<'p>(
 ) -> Vec<Service> {
     let all: Vec<_> = block.named("service").collect();
     let runs = |id: &str, setting: &Setting<'p>| runs_here(setting, around.get(id), roles);
-    all.iter().filter(|(id, s)| runs(id, s)).filter_map(|(id, s)| service(cx, id, s)).collect()
+    let here: Vec<_> = all.into_iter().filter(|(id, setting)| runs(id, setting)).collect();
+    one_service_at_an_address(cx, &here);
+    here.iter().filter_map(|(id, setting)| service(cx, id, setting)).collect()
+}
+
+/// Connections to an address go to one service; two would take them from each other.
+fn one_service_at_an_address(cx: &mut Cx<'_, '_>, services: &[(&str, &Setting<'_>)]) {
+    let mut taken: BTreeMap<String, (&str, &Value)> = BTreeMap::new();
+    for (id, setting) in services {
+        for value in setting.block.items("listen").flat_map(|node| &node.args) {
+            let text = value.as_text();
+            // With `{{ service }}` one text is an address of each.
+            if text.contains("service") {
+                continue;
+            }
+            let Some((other, first)) = taken.insert(text.clone(), (id, value)) else { continue };
+            if other != *id {
+                let related = cx.findings.related(first.at, format!("service {other}"));
+                cx.findings
+                    .error(
+                        "config::service",
+                        value.at,
+                        format!("services `{other}` and `{id}` listen on `{text}`"),
+                    )
+                    .label(format!("service {id}"))
+                    .help("give each an address of its own")
+                    .related
+                    .push(related);
+            }
+        }
+    }
 }
 
 /// Whether something with `roles` of its own, or in the blocks of the roles `around` it, applies to a host.

@@ -1,6 +1,6 @@
 //! Whether a probe goes to an address at which a service listens.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use ureq::http::Uri;
 
 /// The `HOST:PORT` that a URL of HTTP goes to; `None` where it names none.
@@ -23,8 +23,15 @@ pub(super) fn is_one_of(address: &str, listen: &[String]) -> bool {
 }
 
 fn arrives(to: &SocketAddr, at: &SocketAddr) -> bool {
-    let is_everywhere = at.ip().is_unspecified() && to.ip().is_loopback();
-    to.port() == at.port() && (to.ip() == at.ip() || is_everywhere)
+    let (to_ip, at_ip) = (to.ip().to_canonical(), at.ip().to_canonical());
+    // A socket for all addresses of IPv6 takes those of IPv4 too.
+    let is_everywhere = at_ip.is_unspecified() && (at.is_ipv6() || to_ip.is_ipv4()) && is_ours(to_ip);
+    to.port() == at.port() && (to_ip == at_ip || is_everywhere)
+}
+
+/// Whether this machine has the address: only then can something be bound to it.
+fn is_ours(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
 #[cfg(test)]
@@ -40,6 +47,9 @@ mod tests {
         assert!(goes("http://[::1]:8000/", "[::]:8000"));
         assert!(goes("http://127.0.0.1:8000/", "0.0.0.0:8000"));
         assert!(goes("https://127.0.0.1/", "127.0.0.1:443"));
+        assert!(goes("http://127.0.0.1:8000/", "[::]:8000"));
+        assert!(goes("http://[::ffff:127.0.0.1]:8000/", "127.0.0.1:8000"));
+        assert!(!goes("http://192.0.2.1:8000/", "0.0.0.0:8000"), "an address of documentation is not ours");
         assert!(!goes("http://127.0.0.1:8001/", "127.0.0.1:8000"));
         assert!(!goes("http://127.0.0.2:8000/", "127.0.0.1:8000"));
         assert!(!goes("http://127.0.0.1:8000/", "unix:/run/web.sock"));

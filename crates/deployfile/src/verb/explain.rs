@@ -16,15 +16,30 @@ pub(crate) fn run(args: &ExplainArgs, global: &Global, terminal: Terminal) -> Re
     let environment = opened.environment(args.env.as_deref(), global)?;
     // What does not resolve is told as `check` tells it, and not explained.
     opened.spec(&environment, &BTreeMap::new(), terminal)?;
-    let host = args.host.as_deref().map(|host| known_host(host, &opened.project.host_names(&environment)));
-    let provenance = opened.project.provenance(&environment, host.transpose()?.as_ref());
+    let hosts = opened.project.host_names(&environment);
+    let host = match (&args.host, hosts.as_slice()) {
+        (Some(host), _) => Some(known_host(host, &hosts)?),
+        (None, [only]) => Some(only.clone()),
+        (None, _) => None,
+    };
+    let provenance = opened.project.provenance(&environment, host.as_ref());
     let mut found: Vec<(&str, Entry)> =
         provenance.beneath(&args.path).map(|(path, entry)| (path, entry.clone())).collect();
     if found.is_empty() {
         found.extend(Provenance::unset(&args.path).map(|entry| (args.path.as_str(), entry)));
     }
     if found.is_empty() {
-        return Err(unknown(&args.path, &provenance).into());
+        let settled_by_host = hosts.first().filter(|_| host.is_none()).filter(|first| {
+            opened.project.provenance(&environment, Some(first)).beneath(&args.path).next().is_some()
+        });
+        let error = match settled_by_host {
+            Some(first) => {
+                let message = format!("`{}` is settled for each host", args.path.escape_debug());
+                CliError::new("cli::setting", exit::USAGE, message).help(format!("name one: --host {first}"))
+            }
+            None => unknown(&args.path, &provenance),
+        };
+        return Err(error.into());
     }
     if terminal.is_json() {
         let document = match found.as_slice() {
@@ -54,9 +69,8 @@ fn unknown(path: &str, provenance: &Provenance) -> CliError {
     let message = format!("there is no setting `{}`", path.escape_debug());
     let help = match provenance.nearest(path) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => {
-            "name one as `retention.keep` or `service.web`; `deployfile schema` lists them all".to_owned()
-        }
+        None => "name one as `retention.keep` or `service.web.numprocs`; `deployfile schema` lists them all"
+            .to_owned(),
     };
     CliError::new("cli::setting", exit::USAGE, message).help(help)
 }

@@ -123,6 +123,7 @@ fn document(local: &LocalHost, status: &Status) -> Value {
         "lock": status.lock,
         "running": status.running().map(run),
         "interrupted": status.interrupted().map(run),
+        "left_stuck": status.ledger.left_stuck,
         "drift": status.drift,
     })
 }
@@ -168,6 +169,12 @@ fn text(local: &LocalHost, status: &Status) -> String {
         let started = status.ledger.runs.iter().rev().find(|known| known.run == open.run);
         let by = started.map(|known| format!(", {} since {}", known.who, stamp(known.started)));
         line("running", &format!("{}{}", run(open), by.unwrap_or_default()));
+    }
+    if let Some(run) = &status.ledger.left_stuck {
+        line(
+            "left stuck",
+            &format!("run {run}: what runs may not be what current is; deployfile apply makes it so"),
+        );
     }
     if let Some(open) = status.interrupted() {
         line(if open.is_stuck() { "stuck" } else { "interrupted" }, &run(open));
