@@ -10,6 +10,7 @@ use deployfile_disk::Dir;
 use deployfile_model::HostPath;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::accept;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -23,6 +24,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const START_WITHIN: Duration = Duration::from_secs(10);
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(5);
+/// A connection that is not there after all is waited for this long (`SO_RCVTIMEO`, socket(7)).
+const ACCEPT_WITHIN: Duration = Duration::from_millis(10);
 
 /// The most addresses that one unit may listen on.
 pub(crate) const MAX_ADDRESSES: usize = MAX_DESCRIPTORS;
@@ -153,12 +156,13 @@ impl Sockets {
     pub(crate) fn close_waiting(&self, address: &str, side: Side) {
         let Some(held) = self.held.get(address).filter(|held| held.sockets.len() == 2) else { return };
         let Some(socket) = held.of(side) else { return };
-        // Nobody else accepts, so what was seen waiting is still there, and this does not block.
-        while self.has_waiting(&[address.to_owned()], side) {
-            if accept(socket).is_err() {
-                return;
-            }
+        let has_waiting = || self.has_waiting(&[address.to_owned()], side);
+        // A process that left its service's group may accept here too, and take what was just seen: this must not block.
+        if !has_waiting() || set_socket_timeout(socket, Timeout::Recv, Some(ACCEPT_WITHIN)).is_err() {
+            return;
         }
+        while has_waiting() && accept(socket).is_ok() {}
+        let (Ok(()) | Err(_)) = set_socket_timeout(socket, Timeout::Recv, None);
     }
 
     /// Whether a connection waits on this side of these addresses to be accepted.
