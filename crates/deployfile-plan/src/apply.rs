@@ -116,15 +116,22 @@ fn standing_refusals(context: &HostContext<'_>, force: bool) -> Vec<Refusal> {
     out
 }
 
-/// A run that is not over stands against every other; one that is stuck may be left behind knowingly.
+/// A run that is not over stands against every other. One that is stuck, and one that was interrupted before its switch,
+/// may be left behind knowingly; in between, what is served is the run's to settle.
 pub(crate) fn unfinished(ledger: &Ledger, force: bool) -> Option<Refusal> {
     let open = ledger.open.as_ref()?;
     if !open.is_stuck() {
-        return Some(Refusal::new(
-            "plan::interrupted-run",
-            format!("run {} was interrupted", open.run),
-            "finish or undo it first: deployfile resume",
-        ));
+        let refused = |help| {
+            let message = format!("run {} was interrupted", open.run);
+            Some(Refusal::new("plan::interrupted-run", message, help))
+        };
+        return match open.may_have_switched() {
+            true => refused("finish or undo it first: deployfile resume"),
+            false if force => None,
+            false => {
+                refused("go on with it: deployfile resume; or leave it behind and begin anew with --force")
+            }
+        };
     }
     let refusal = Refusal::new(
         "plan::stuck-run",

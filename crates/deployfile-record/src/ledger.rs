@@ -120,6 +120,11 @@ impl OpenRun {
     pub fn is_stuck(&self) -> bool {
         matches!(self.facts.last(), Some(Fact::Finished { result: RunResult::Stuck, .. }))
     }
+
+    /// Whether what is served may have changed: from the intent to switch on.
+    pub fn may_have_switched(&self) -> bool {
+        self.facts.iter().any(|fact| matches!(fact, Fact::Switching { .. } | Fact::Switched { .. }))
+    }
 }
 
 impl Ledger {
@@ -228,6 +233,9 @@ impl Ledger {
         let open = self.open.take();
         if let Some(stuck) = open.as_ref().filter(|open| open.is_stuck()) {
             self.left_stuck = Some(stuck.run.clone());
+        }
+        if let (Some(_), Some(run)) = (&open, self.runs.last_mut().filter(|run| run.result.is_none())) {
+            run.result = Some(RunResult::Interrupted);
         }
         if open.is_some()
             && let Some((Goal::Apply, Some(id))) = self.runs.last().map(|run| (run.goal, run.release.clone()))

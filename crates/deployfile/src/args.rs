@@ -193,7 +193,8 @@ pub(crate) struct WishArgs {
     /// The branch, tag or commit to take, instead of the file's `ref`
     #[arg(long, value_name = "REV")]
     pub(crate) rev: Option<String>,
-    /// Go over drift of current, a build that was rolled back from, and a run that is stuck
+    /// Go over drift of current, a build that was rolled back from, and a run that is stuck or was interrupted before its
+    /// switch
     #[arg(long)]
     pub(crate) force: bool,
     /// Only this host

@@ -16,7 +16,7 @@ use deployfile_record::effect::ProbeTarget;
 use deployfile_record::event::{Event, What};
 use deployfile_record::{Effect, Entry, Fact, Goal, HostPlan, Ledger, Plan, RunResult};
 use deployfile_report::{Human, json_line, verdict};
-use deployfile_system::{RootJournal, Store, ThisHost, release};
+use deployfile_system::{RootJournal, Store, ThisHost, process, release};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Instant;
@@ -115,6 +115,15 @@ pub(crate) fn begin(
         let _ = store.use_reserve();
     }
     store_components(opened, spec, host, &store)?;
+    // A run that is left behind: what it started may still write into its release.
+    for fact in journal.ledger().open.iter().flat_map(|open| &open.facts) {
+        if let Fact::Spawned { pid, start_ticks, boot, .. } = fact {
+            process::end_leftover(*pid, *start_ticks, boot).map_err(|e| {
+                CliError::from_error("process::leftover", exit::FAILED, &e)
+                    .help(format!("end process group {pid} by hand"))
+            })?;
+        }
+    }
     let digest = store.put_plan(plan).map_err(|e| e.failure())?;
     let run = new_run_id(journal.ledger(), plan);
     let entry = Entry {

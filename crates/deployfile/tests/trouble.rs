@@ -327,3 +327,37 @@ fn a_rollback_runs_the_items_of_the_release_that_it_goes_to() {
     sandbox.expect(0, &["rollback", "--yes", "--to", &bad, "--force"]);
     assert_eq!(sandbox.current().unwrap(), bad);
 }
+
+/// The step that hangs is why the run was cut off: going on with it would hang again.
+#[test]
+fn a_run_that_was_interrupted_before_its_switch_can_be_left_behind() {
+    let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_deployfile"));
+    sandbox.write("app/page", "one");
+    let file = |stage: &str| {
+        format!(
+            "deployfile 1\napp small {{ root \"{}\"; }}\nsource dir \"app\"\n{stage}\n\
+             environment local {{ host localhost {{ connect local; }}; }}\n",
+            sandbox.root().display(),
+        )
+    };
+    sandbox.write("deployfile.kdl", &file("stage build { run sleep \"600\"; }"));
+    let mut cut_off = sandbox.start(&["apply", "--yes"]);
+    let sleeping = || {
+        let line = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        sandbox.processes().iter().any(|pid| line(pid).starts_with(b"sleep"))
+    };
+    until("the step hangs", sleeping);
+    cut_off.kill().unwrap();
+    cut_off.wait().unwrap();
+    sandbox.write("deployfile.kdl", &file(""));
+    let refused = sandbox.expect(4, &["apply", "--yes"]);
+    assert!(refused.err.contains("deployfile resume") && refused.err.contains("--force"), "{}", refused.err);
+    sandbox.expect(0, &["apply", "--yes", "--force"]);
+    assert!(!sleeping(), "nothing of it is left");
+    let history = sandbox.json(0, &["history"]);
+    let results: Vec<&str> =
+        history["runs"].as_array().unwrap().iter().map(|run| run["result"].as_str().unwrap()).collect();
+    assert_eq!(results, ["interrupted", "done"]);
+    let resumed = sandbox.expect(0, &["resume", "--yes"]);
+    assert!(resumed.out.contains("nothing to resume"), "{}", resumed.out);
+}
