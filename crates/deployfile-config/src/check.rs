@@ -22,11 +22,7 @@ pub(crate) fn check(nodes: &mut [Node], findings: &mut Findings<'_>) {
 fn settings(nodes: &mut [Node], parent: &'static str, findings: &mut Findings<'_>) {
     for node in nodes.iter_mut() {
         match schema().find(parent, &node.name.text) {
-            Some(spec) if spec.built => setting(node, spec, findings),
-            Some(_) => {
-                node.bad = true;
-                not_built(&node.name, findings);
-            }
+            Some(spec) => setting(node, spec, findings),
             None => {
                 node.bad = true;
                 unknown(node, parent, findings);
@@ -57,26 +53,18 @@ fn setting(node: &mut Node, spec: &'static NodeSpec, findings: &mut Findings<'_>
     }
 }
 
-fn not_built(name: &Word, findings: &mut Findings<'_>) {
-    let message = format!("`{}` is part of the language but not built yet", name.text);
-    findings
-        .error("config::not-built", name.at, message)
-        .help("delete it, or put `/-` before it until it is");
-}
-
 fn unknown(node: &Node, parent: &'static str, findings: &mut Findings<'_>) {
     let (name, at) = (node.name.text.as_str(), node.name.at);
     let elsewhere = schema().named(name);
-    let inside = if parent == TOP { "at the top level".to_owned() } else { format!("in `{parent}`") };
+    let inside = place_name(parent);
     if !elsewhere.is_empty() {
-        let places: Vec<_> = elsewhere.iter().flat_map(|s| s.parents).map(|p| place_name(p)).collect();
         findings
             .error("config::misplaced", at, format!("`{name}` may not stand {inside}"))
-            .help(format!("it may stand {}", places.join(" or ")));
+            .help(format!("it may stand {}", places(name)));
         return;
     }
-    let here = schema().within(parent).filter(|s| s.built).map(|s| s.name);
-    let all = schema().nodes().filter(|s| s.built && s.name != "*").map(|s| s.name);
+    let here = schema().within(parent).map(|s| s.name);
+    let all = schema().nodes().filter(|s| s.name != "*").map(|s| s.name);
     let help = did_you_mean(name, here)
         .or_else(|| nearest(name, all).map(elsewhere_hint))
         .unwrap_or_else(|| known(parent));
@@ -84,8 +72,20 @@ fn unknown(node: &Node, parent: &'static str, findings: &mut Findings<'_>) {
 }
 
 fn elsewhere_hint(name: &str) -> String {
-    let places: Vec<_> = schema().named(name).iter().flat_map(|s| s.parents).map(|p| place_name(p)).collect();
-    format!("did you mean `{name}`? It stands {}", places.join(" or "))
+    format!("did you mean `{name}`? It stands {}", places(name))
+}
+
+/// `at the top level, in `role` or `host``
+fn places(name: &str) -> String {
+    let parents: Vec<&str> = schema().named(name).iter().flat_map(|s| s.parents).copied().collect();
+    let blocks: Vec<_> = parents.iter().filter(|p| **p != TOP).map(|p| format!("`{p}`")).collect();
+    let blocks = match blocks.split_last() {
+        None => None,
+        Some((last, [])) => Some(format!("in {last}")),
+        Some((last, first)) => Some(format!("in {} or {last}", first.join(", "))),
+    };
+    let top = parents.contains(&TOP).then(|| place_name(TOP));
+    top.into_iter().chain(blocks).collect::<Vec<_>>().join(" or ")
 }
 
 fn place_name(parent: &str) -> String {
@@ -93,15 +93,15 @@ fn place_name(parent: &str) -> String {
 }
 
 fn known(parent: &str) -> String {
-    let names: Vec<_> =
-        schema().within(parent).filter(|s| s.built).map(|s| format!("`{}`", s.name)).collect();
+    let names: Vec<_> = schema().within(parent).map(|s| format!("`{}`", s.name)).collect();
     format!("known here: {}", names.join(", "))
 }
 
 fn marker(node: &Node, spec: &NodeSpec, findings: &mut Findings<'_>) {
     let Some(marker) = &node.marker else { return };
     let name = marker.text.as_str();
-    let scope = matches!(spec.name, "role" | "environment" | "host" | "deployfile" | "import");
+    let scope =
+        matches!(spec.name, "role" | "environment" | "host" | "deployfile" | "import" | "profile" | "when");
     let why = match name {
         _ if !MARKERS.contains(&name) => {
             findings
@@ -165,10 +165,9 @@ fn properties(node: &Node, spec: &NodeSpec, findings: &mut Findings<'_>) {
             findings.error("config::duplicate", key.at, format!("`{}=` stands twice in one line", key.text));
         }
         match spec.props.iter().find(|p| p.name == key.text) {
-            Some(prop) if prop.built => {
+            Some(prop) => {
                 typed(&prop.ty, value, &format!("`{}=` of `{}`", key.text, spec.name), findings);
             }
-            Some(_) => not_built(key, findings),
             None if spec.free_props => {}
             None => unknown_property(key, spec, findings),
         }
@@ -184,7 +183,7 @@ fn properties(node: &Node, spec: &NodeSpec, findings: &mut Findings<'_>) {
 }
 
 fn unknown_property(key: &Word, spec: &NodeSpec, findings: &mut Findings<'_>) {
-    let names: Vec<_> = spec.props.iter().filter(|p| p.built).map(|p| p.name).collect();
+    let names: Vec<_> = spec.props.iter().map(|p| p.name).collect();
     let child = schema().find(spec.name, &key.text).is_some();
     let help = if child {
         format!("it stands in the block: `{} {{ {} …; }}`", spec.name, key.text)

@@ -1,13 +1,16 @@
 //! One rule for all settings: a line replaces a line, a block merges with a block, a repeated node adds.
 //!
-//! Layers are laid over one another, weakest scope first; nothing is decided until [`Block::settle`], so a merged base
-//! can be cloned and overlaid for one host without merging everything again. All definitions are kept: they are the
-//! provenance.
+//! Layers are laid over one another in any order; nothing is decided until [`Block::settle`], so a merged base can be
+//! cloned and overlaid for one host without merging everything again. All definitions are kept: they are the provenance.
+//! How a service takes over another is [`inherit`].
+
+mod inherit;
 
 use crate::diagnostic::Findings;
 use crate::schema::{BlockKind, NodeSpec, Several, schema};
 use crate::sources::At;
 use crate::tree::{Node, Value};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Where a definition stands.
@@ -17,8 +20,12 @@ pub(crate) struct Scope<'p> {
     pub(crate) role: Option<&'p str>,
     /// The host as it was written.
     pub(crate) host: Option<&'p str>,
-    /// The host was written as a range.
-    pub(crate) range: bool,
+    /// A condition is a range or a glob, which an exact name beats.
+    pub(crate) loose: bool,
+    /// Through how many `use`s it came here.
+    pub(crate) used: u8,
+    /// What was used: `profile` or `service`, and its name.
+    pub(crate) through: Option<(&'static str, &'p str)>,
     /// `--set`.
     pub(crate) command_line: bool,
 }
@@ -31,18 +38,30 @@ impl Scope<'_> {
             + u8::from(self.environment.is_some())
     }
 
-    /// `top level`, `role web`, `environment production`, …
+    /// The order of what repeats (rule 3), which is not the order of strength (rule 5): what is used before what uses it, then
+    /// top level, role, environment, role in it, ranges of hosts, hosts.
+    fn rank(&self) -> (Reverse<u8>, u8) {
+        let place = match (self.host, self.environment, self.role) {
+            (Some(_), ..) => 4 + u8::from(!self.loose),
+            (None, environment, role) => 2 * u8::from(environment.is_some()) + u8::from(role.is_some()),
+        };
+        (Reverse(self.used), place)
+    }
+
+    /// `top level`, `role web`, `environment production, profile live`, …
     pub(crate) fn describe(&self) -> String {
         if self.command_line {
             return "command line".to_owned();
         }
         let named = |word: &str, name: Option<&str>| name.map(|n| format!("{word} {n}"));
-        let parts: Vec<_> =
-            [named("host", self.host), named("role", self.role), named("environment", self.environment)]
-                .into_iter()
-                .flatten()
-                .collect();
-        if parts.is_empty() { "top level".to_owned() } else { parts.join(", ") }
+        let conditions =
+            [named("host", self.host), named("role", self.role), named("environment", self.environment)];
+        let mut parts: Vec<_> = conditions.into_iter().flatten().collect();
+        if parts.is_empty() {
+            parts.push("top level".to_owned());
+        }
+        parts.extend(self.through.map(|(kind, name)| format!("{kind} {name}")));
+        parts.join(", ")
     }
 }
 
@@ -53,6 +72,8 @@ pub(crate) struct Strength {
     marker: u8,
     conditions: u8,
     exact: bool,
+    /// What stands there beats what is `use`d.
+    near: Reverse<u8>,
 }
 
 /// A node that takes part in a setting.
@@ -70,7 +91,7 @@ pub(crate) struct Definition<'p> {
 pub(crate) struct Block<'p> {
     /// By name and, for named settings, first argument.
     pub(crate) settings: BTreeMap<(&'p str, &'p str), Setting<'p>>,
-    /// What repeats, in order: weakest scope first, then order of text.
+    /// What repeats; after [`Block::settle`] in order: weakest scope first, then order of text.
     pub(crate) items: Vec<Definition<'p>>,
 }
 
@@ -119,11 +140,11 @@ impl<'p> Block<'p> {
         context: Context<'p>,
     ) {
         for node in nodes {
-            let Some(spec) = spec_of(node).filter(|spec| spec.built && !node.bad) else { continue };
+            let Some(spec) = spec_of(node).filter(|_| !node.bad) else { continue };
             let context = context.marked(node);
             let definition = context.define(node);
             if spec.several == Several::Repeats {
-                self.repeat(definition);
+                self.items.push(definition);
                 continue;
             }
             let id =
@@ -135,15 +156,10 @@ impl<'p> Block<'p> {
         }
     }
 
-    fn repeat(&mut self, item: Definition<'p>) {
-        if item.has_marker("only") {
-            self.items.retain(|other| other.node.name.text != item.node.name.text);
-        }
-        self.items.push(item);
-    }
-
-    /// Decides: drops what was removed, and says which values are tied.
+    /// Decides: puts what repeats in order, drops what was removed, and says which values are tied.
     pub(crate) fn settle(&mut self, path: &str, findings: &mut Findings<'_>) {
+        self.items.sort_by_key(|item| item.scope.rank());
+        self.drop_what_only_replaces();
         self.settings.retain(|(name, id), setting| {
             let path = join(path, name, id);
             setting.remove(&path, findings);
@@ -151,6 +167,18 @@ impl<'p> Block<'p> {
             setting.block.settle(&path, findings);
             !setting.lines.is_empty() || !setting.mentions.is_empty() || !setting.block.is_empty()
         });
+    }
+
+    /// `(only)` drops what was repeated before.
+    fn drop_what_only_replaces(&mut self) {
+        let name = |item: &Definition<'p>| item.node.name.text.as_str();
+        let mut last: BTreeMap<&str, usize> = BTreeMap::new();
+        let only = self.items.iter().enumerate().filter(|(_, item)| item.has_marker("only"));
+        last.extend(only.map(|(n, item)| (name(item), n)));
+        if !last.is_empty() {
+            let mut n = 0..;
+            self.items.retain(|item| n.next() >= last.get(name(item)).copied());
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -207,8 +235,12 @@ impl<'p> Context<'p> {
     }
 
     fn define(self, node: &'p Node) -> Definition<'p> {
-        let exact = self.scope.host.is_some() && !self.scope.range;
-        let strength = Strength { marker: self.marker, conditions: self.scope.conditions(), exact };
+        let strength = Strength {
+            marker: self.marker,
+            conditions: self.scope.conditions(),
+            exact: !self.scope.loose,
+            near: Reverse(self.scope.used),
+        };
         Definition { node, parent: self.parent, scope: self.scope, strength }
     }
 }
@@ -316,7 +348,9 @@ impl<'p> Setting<'p> {
         let skip = self.spec.identity();
         let winner = self.winner();
         let least = winner.map(|w| w.strength);
-        let added = self.lines.iter().filter(|d| d.has_marker("add") && Some(d.strength) >= least);
+        let mut added: Vec<_> =
+            self.lines.iter().filter(|d| d.has_marker("add") && Some(d.strength) >= least).collect();
+        added.sort_by_key(|d| d.scope.rank());
         winner.into_iter().chain(added).flat_map(|d| d.node.args.iter().skip(skip)).collect()
     }
 

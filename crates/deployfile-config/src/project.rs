@@ -117,7 +117,7 @@ impl Project {
         fn walk<'p>(nodes: &'p [Node], visit: &mut dyn FnMut(&'p Node)) {
             for node in nodes {
                 visit(node);
-                if matches!(node.name.text.as_str(), "role" | "environment" | "host") {
+                if matches!(node.name.text.as_str(), "profile" | "role" | "environment" | "host" | "when") {
                     walk(node.children(), visit);
                 }
             }

@@ -76,7 +76,7 @@ impl Provenance {
                 BlockKind::Free(_) | BlockKind::Json | BlockKind::None => return None,
             };
         }
-        let is_set_as_a_whole = spec.several == Several::One && spec.built;
+        let is_set_as_a_whole = spec.several == Several::One;
         is_set_as_a_whole.then(|| Entry {
             value: spec.default.to_owned(),
             ty: types(spec),

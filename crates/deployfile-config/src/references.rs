@@ -2,6 +2,7 @@
 //! fills, paths and addresses that no host could use. Warnings about roles that nobody carries are said here too.
 
 mod rules;
+mod scopes;
 
 use crate::diagnostic::Findings;
 use crate::lookups::{self, Where};
@@ -27,6 +28,7 @@ pub(crate) fn check(project: &Project, complete: bool, findings: &mut Findings<'
     for (_, nodes) in &project.trees {
         walk.settings(nodes, TOP, TOP);
     }
+    scopes::check(project, complete, findings);
     if complete {
         roles(project, findings);
     }
@@ -49,7 +51,7 @@ impl Walk<'_, '_> {
     /// `around` is the nearest block of a kind that decides which names are known.
     fn settings(&mut self, nodes: &[Node], parent: &'static str, around: &'static str) {
         for node in nodes {
-            let Some(spec) = schema().find(parent, &node.name.text).filter(|s| s.built) else { continue };
+            let Some(spec) = schema().find(parent, &node.name.text) else { continue };
             let around = if matches!(spec.name, "service" | "app") { spec.name } else { around };
             if !node.bad {
                 self.values(node, spec, parent, around);
@@ -158,17 +160,25 @@ fn position(name: &str, parent: &str, around: &str) -> Where {
     }
 }
 
-/// Roles that are named and that no host carries.
-fn roles(project: &Project, findings: &mut Findings<'_>) {
+/// The roles that hosts carry.
+fn carried_roles(project: &Project) -> BTreeSet<String> {
     let mut carried = BTreeSet::new();
-    let mut wanted: Vec<&Value> = Vec::new();
-    let mut hosts = false;
-    project.each(&mut |node| match node.name.text.as_str() {
-        "host" => {
-            hosts = true;
+    project.each(&mut |node| {
+        if node.name.text == "host" {
             let roles = node.children().iter().filter(|n| n.name.text == "roles");
             carried.extend(roles.flat_map(|n| &n.args).map(Value::as_text));
         }
+    });
+    carried
+}
+
+/// Roles that are named and that no host carries.
+fn roles(project: &Project, findings: &mut Findings<'_>) {
+    let carried = carried_roles(project);
+    let mut wanted: Vec<&Value> = Vec::new();
+    let mut hosts = false;
+    project.each(&mut |node| match node.name.text.as_str() {
+        "host" => hosts = true,
         "role" => wanted.extend(node.args.first()),
         "service" | "site" => {
             wanted.extend(node.children().iter().filter(|n| n.name.text == "roles").flat_map(|n| &n.args));

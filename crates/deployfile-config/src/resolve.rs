@@ -6,6 +6,7 @@ mod app;
 mod host;
 mod layers;
 mod line;
+mod not_built;
 pub(crate) mod plugin;
 pub(crate) mod ranges;
 mod service;
@@ -20,6 +21,7 @@ use crate::project::Project;
 use crate::sources::At;
 use crate::suggest::did_you_mean;
 use crate::tree::Value;
+use deployfile_model::spec::NotBuilt;
 use deployfile_model::{EnvValue, Name, Place, SecretRef, Spec, Text};
 use layers::{Layers, Part};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,10 +32,10 @@ pub(crate) fn spec(
     env: &str,
     overrides: &BTreeMap<String, String>,
 ) -> (Option<Spec>, Diagnostics) {
-    let layers = Layers::of(project, env);
     let mut sources = project.sources.clone();
     let overrides = Overrides::new(overrides, &mut sources);
     let mut cx = Cx::new(project, Findings::new(&sources));
+    let layers = Layers::of(project, env, &mut cx.findings);
     let spec = if layers.declared.is_empty() {
         cx.undeclared_environment(env);
         None
@@ -46,17 +48,20 @@ pub(crate) fn spec(
 
 /// The hosts of an environment.
 pub(crate) fn host_names(project: &Project, env: &str) -> Vec<Name> {
-    Layers::of(project, env).hosts.into_keys().filter_map(|name| Name::new(name).ok()).collect()
+    let mut ignored = Findings::new(&project.sources);
+    let layers = Layers::of(project, env, &mut ignored);
+    layers.hosts.into_keys().filter_map(|name| Name::new(name).ok()).collect()
 }
 
 /// The settled settings of an environment, for provenance: what all hosts share and, if one is named, what that host
 /// has.
 pub(crate) fn settled<'p>(project: &'p Project, env: &'p str, host: Option<&str>) -> Vec<Block<'p>> {
-    let layers = Layers::of(project, env);
     let mut ignored = Findings::new(&project.sources);
+    let layers = Layers::of(project, env, &mut ignored);
     let mut shared = layers.merge(Part::Environment, &[]);
     let mut own = host::merged(&layers, host, &mut ignored);
     shared.settle("", &mut ignored);
+    own.inherit();
     own.settle("", &mut ignored);
     vec![shared, own]
 }
@@ -82,6 +87,7 @@ fn environment<'p>(
     let secrets = app::secrets(&shared);
     let retention = app::retention(cx, &shared);
     let plugins = plugin::plugins(cx, &shared);
+    not_built::collect(cx, &shared, &|_, _| true);
     let hosts = host::hosts(cx, layers, overrides);
     let used = hosts.iter().flat_map(|h| &h.stages).flat_map(|(_, stage)| stage::hooks(stage));
     let used: BTreeSet<Name> = used.cloned().collect();
@@ -90,7 +96,9 @@ fn environment<'p>(
     let environment = Name::new(env).ok()?;
     let app = app::with_build_id(app, &source);
     let overrides = overrides.taken();
-    Some(Spec { environment, app, source, secrets, plugins, retention, hosts, overrides })
+    let place = |(at, what): (&At, &String)| NotBuilt { what: what.clone(), place: cx.place(*at) };
+    let not_built = cx.not_built.iter().map(place).collect();
+    Some(Spec { environment, app, source, secrets, plugins, retention, hosts, overrides, not_built })
 }
 
 /// What resolving needs everywhere.
@@ -107,12 +115,33 @@ struct Cx<'p, 's> {
     plugins: BTreeSet<&'p str>,
     /// Texts of the environment that every host must be able to fill in.
     pending: Vec<(&'p Value, Where)>,
+    /// What is asked for and not built, by its place.
+    not_built: BTreeMap<At, String>,
 }
 
 impl<'p, 's> Cx<'p, 's> {
     fn new(project: &'p Project, findings: Findings<'s>) -> Self {
-        let (vars, secrets, plugins) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { project, findings, vars, who: String::new(), secrets, plugins, pending: Vec::new() }
+        Self {
+            project,
+            findings,
+            vars: BTreeSet::new(),
+            who: String::new(),
+            secrets: BTreeSet::new(),
+            plugins: BTreeSet::new(),
+            pending: Vec::new(),
+            not_built: BTreeMap::new(),
+        }
+    }
+
+    /// Notes something whose machinery is not built.
+    fn not_built(&mut self, what: String, at: At) {
+        if self.not_built.contains_key(&at) {
+            return;
+        }
+        self.findings
+            .warning("config::not-built", at, format!("`{what}` is part of the language but not built yet"))
+            .help("it is checked and explained; `apply` refuses it until it is built");
+        self.not_built.insert(at, what);
     }
 
     fn place(&self, at: At) -> Place {

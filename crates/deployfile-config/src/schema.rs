@@ -6,7 +6,7 @@ mod table;
 mod types;
 
 pub use types::Type;
-pub(crate) use types::is_variable;
+pub(crate) use types::{is_variable, shape};
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -47,7 +47,7 @@ pub struct NodeSpec {
     pub doc: &'static str,
     /// How it is written, as it would stand in its first parent.
     pub example: &'static str,
-    /// `false`: it is part of the language and refused by this version.
+    /// `false`: it is part of the language, and `apply` refuses it by name: its machinery is not built yet.
     pub built: bool,
 }
 
@@ -112,7 +112,7 @@ pub struct Prop {
     pub default: &'static str,
     /// What it does.
     pub doc: &'static str,
-    /// `false`: it is part of the language and refused by this version.
+    /// `false`: as for [`NodeSpec::built`].
     pub built: bool,
 }
 

@@ -30,6 +30,19 @@ pub struct Spec {
     pub hosts: Vec<Host>,
     /// `--set` values that took part, written into the release's manifest.
     pub overrides: BTreeMap<String, String>,
+    /// What the file asks for and this version cannot do: it is no part of the rest, and nothing is applied while there is
+    /// any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_built: Vec<NotBuilt>,
+}
+
+/// Something of the language whose machinery is not built yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotBuilt {
+    /// The setting, by its path: `pull`, `service.web.manager container`.
+    pub what: String,
+    /// Where it was written.
+    pub place: Place,
 }
 
 /// The application.
@@ -93,6 +106,13 @@ pub enum SourceKind {
         path: Text,
         /// Globs of paths, relative to the directory, that are left out (`.git` always is).
         exclude: Vec<String>,
+    },
+    /// A kind of the language that is not built yet; it is in [`Spec::not_built`] too.
+    NotBuilt {
+        /// `archive`, `nix` or `oci`.
+        kind: String,
+        /// Where it would come from; look-ups allowed.
+        location: Text,
     },
 }
 

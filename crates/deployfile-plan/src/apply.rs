@@ -4,7 +4,7 @@ use crate::fill::HostContext;
 use crate::writer::Writer;
 use crate::{Refusal, Request, diff, hooks, spec_digest, tail};
 use deployfile_model::service::Manager;
-use deployfile_model::spec::Connect;
+use deployfile_model::spec::NotBuilt;
 use deployfile_model::{App, Host, HostPath, ReleaseId};
 use deployfile_record::observation::{CurrentLink, SeenRelease};
 use deployfile_record::plan::{Bound, FileDiff, Finding};
@@ -17,7 +17,7 @@ pub(crate) fn plan(
 ) -> Result<Plan, Vec<Refusal>> {
     let mut refusals = Vec::new();
     let mut hosts = Vec::new();
-    let mut findings = Vec::new();
+    let mut findings = not_built(request);
     let mut head = None;
     for (index, host) in request.spec.hosts.iter().enumerate() {
         let context = match context(request, host, pinned) {
@@ -66,6 +66,15 @@ pub(crate) fn plan(
     })
 }
 
+/// What the file asks for and no step does.
+fn not_built(request: &Request<'_>) -> Vec<Finding> {
+    let message = |it: &NotBuilt| {
+        format!("`{}` ({}) is not built yet: apply refuses it, no step is for it", it.what, it.place)
+    };
+    let finding = |it| Finding { severity: "warning".to_owned(), message: message(it) };
+    request.spec.not_built.iter().map(finding).collect()
+}
+
 fn no_hosts(request: &Request<'_>) -> Refusal {
     Refusal::new(
         "config::no-hosts",
@@ -79,14 +88,6 @@ fn context<'a>(
     host: &'a Host,
     pinned: Option<&ReleaseId>,
 ) -> Result<HostContext<'a>, Refusal> {
-    if host.connect != Connect::Local {
-        return Err(Refusal::new(
-            "plan::connect-not-built",
-            format!("host `{}` is reached by ssh, which is not built yet", host.name),
-            "run deployfile on the host itself, with `connect local`",
-        )
-        .at(&host.place));
-    }
     let Some(observation) = request.observations.get(&host.name) else {
         return Err(Refusal::new(
             "bug::unobserved",
@@ -252,6 +253,10 @@ pub(crate) fn bound(observation: &Observation) -> Bound {
 fn host_findings(context: &HostContext<'_>, plan: &HostPlan) -> Vec<Finding> {
     let mut out = hooks::findings(context);
     let observation = context.observation;
+    if observation.is_unseen {
+        let message = format!("host {} was not looked at: planned as a first deploy", observation.host);
+        out.push(Finding { severity: "info".to_owned(), message });
+    }
     let unknown: Vec<String> = observation
         .release_dirs
         .iter()

@@ -189,8 +189,12 @@ impl<'a> Writer<'a> {
         let what = format!("directory releases/{}", self.context.release);
         self.list.main(Stage::Fetch, what, Why::Always, Effect::EnsureReleaseDir);
         match source_from(self.context) {
-            Ok(from) => {
+            Ok(None) => {}
+            Ok(Some(from)) => {
                 let what = match &from {
+                    SourceFrom::Git { url, reference, .. } if self.context.observation.is_unseen => {
+                        format!("{reference} of {url}")
+                    }
                     SourceFrom::Git { url, commit, .. } => format!("commit {} of {url}", short(commit)),
                     SourceFrom::Dir { path, .. } => format!("files of {path}"),
                 };
@@ -285,22 +289,24 @@ fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
 
-fn source_from(context: &HostContext<'_>) -> Result<SourceFrom, Refusal> {
+/// `None`: a kind of source that is not built has no step.
+fn source_from(context: &HostContext<'_>) -> Result<Option<SourceFrom>, Refusal> {
     let place = &context.spec.source.place;
     match &context.spec.source.kind {
-        SourceKind::Git { reference, submodules, .. } => Ok(SourceFrom::Git {
+        SourceKind::Git { reference, submodules, .. } => Ok(Some(SourceFrom::Git {
             url: context.source.location.clone(),
             reference: context.text(reference)?,
             commit: context.source.revision.clone(),
             submodules: *submodules,
-        }),
+        })),
         SourceKind::Dir { exclude, .. } => {
             let path = HostPath::new(context.source.location.clone())
                 .map_err(|e| Refusal::new("config::path", e.to_string(), "name a directory").at(place))?;
             let tree = Digest::parse(&context.source.revision).ok_or_else(|| {
                 Refusal::new("bug::tree-digest", "the source directory has no digest", "report this")
             })?;
-            Ok(SourceFrom::Dir { path, exclude: exclude.clone(), tree })
+            Ok(Some(SourceFrom::Dir { path, exclude: exclude.clone(), tree }))
         }
+        SourceKind::NotBuilt { .. } => Ok(None),
     }
 }

@@ -68,6 +68,7 @@ fn host(commit: &str) -> Observation {
         down: Default::default(),
         plugins: BTreeMap::new(),
         base_env: BTreeMap::from([("PATH".into(), "/bin".into())]),
+        is_unseen: false,
         has_nginx: false,
     }
 }

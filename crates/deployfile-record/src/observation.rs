@@ -35,6 +35,31 @@ pub struct Observation {
     pub base_env: BTreeMap<String, String>,
     /// nginx is on the host.
     pub has_nginx: bool,
+    /// Nobody looked: the host is taken to be one on which nothing was ever applied.
+    #[serde(default)]
+    pub is_unseen: bool,
+}
+
+impl Observation {
+    /// A host that nobody looked at.
+    pub fn unseen(host: Name, root: HostPath, source: SourceFacts) -> Self {
+        Self {
+            host,
+            root,
+            current: CurrentLink::Absent,
+            ledger: Ledger::default(),
+            current_release: None,
+            target_release: None,
+            source: Some(source),
+            release_dirs: BTreeSet::new(),
+            in_use: BTreeSet::new(),
+            down: BTreeSet::new(),
+            plugins: BTreeMap::new(),
+            base_env: BTreeMap::new(),
+            has_nginx: false,
+            is_unseen: true,
+        }
+    }
 }
 
 /// What the current link is.

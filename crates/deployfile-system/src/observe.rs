@@ -37,6 +37,7 @@ pub fn observe(
         down: BTreeSet::new(),
         plugins: BTreeMap::new(),
         base_env: base_env(),
+        is_unseen: false,
         has_nginx: nginx::is_installed(),
     };
     let Some(root) = root else { return Ok(seen) };

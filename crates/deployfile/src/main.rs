@@ -9,6 +9,7 @@ mod error;
 mod host;
 mod limits;
 mod observing;
+mod preview;
 mod project;
 mod running;
 mod secrets;

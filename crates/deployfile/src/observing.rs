@@ -60,6 +60,10 @@ fn source_facts(opened: &Opened, spec: &Spec, host: &Host, local: &LocalHost) ->
                 .map_err(|e| CliError::new("config::path", exit::INVALID, e.to_string()))?;
             source::observe_dir(&path, exclude, &local.layout.root)
         }
+        SourceKind::NotBuilt { kind, .. } => {
+            let message = format!("`source {kind}` is not built yet");
+            return Err(CliError::new("plan::not-built", exit::REFUSED, message).into());
+        }
     };
     Ok(observed.map_err(|e| at_planning(e.into()))?)
 }
@@ -74,7 +78,7 @@ fn at_planning(failure: Failure) -> Failure {
 }
 
 /// A local path counts from the deployfile's folder; anything with a scheme, or a host before `:`, is left as it is.
-fn url_from(folder: &Path, url: &str) -> Result<String, Stop> {
+pub(crate) fn url_from(folder: &Path, url: &str) -> Result<String, Stop> {
     let before_slash = url.split('/').next().unwrap_or_default();
     let is_remote = url.contains("://") || before_slash.contains(':') || url.starts_with('-');
     if is_remote { Ok(url.to_owned()) } else { absolute(folder, url) }

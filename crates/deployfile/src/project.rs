@@ -3,7 +3,7 @@
 use crate::args::Global;
 use crate::error::{CliError, Stop, exit};
 use crate::terminal::Terminal;
-use deployfile_config::{Diagnostic, FileError, Files, MAX_FILE, Project, load};
+use deployfile_config::{Diagnostic, Diagnostics, FileError, Files, MAX_FILE, Project, load};
 use deployfile_model::{Name, Spec};
 use std::collections::BTreeMap;
 use std::fs;
@@ -152,7 +152,8 @@ impl Opened {
         self.project.environments().iter().any(|name| name.as_str() == word)
     }
 
-    /// The resolved specification of an environment. Its warnings are told.
+    /// The resolved specification of an environment. Its warnings are told, but not what is not built: `check` tells it, a plan
+    /// shows it, and `apply` refuses it.
     pub(crate) fn spec(
         &self,
         environment: &Name,
@@ -160,6 +161,8 @@ impl Opened {
         terminal: Terminal,
     ) -> Result<Spec, Stop> {
         let (spec, warnings) = self.project.spec(environment, overrides).map_err(Stop::Invalid)?;
+        let told = warnings.into_iter().filter(|warning| warning.code != "config::not-built");
+        let warnings = Diagnostics::from(told.collect::<Vec<_>>());
         if !warnings.is_empty() && !terminal.is_json() {
             terminal.say(&warnings.render(terminal.talk_tone.color));
         }

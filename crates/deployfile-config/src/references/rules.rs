@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Findings;
 use crate::resolve::plugin::is_granted_path;
+use crate::schema::shape;
 use crate::tree::{Node, Value};
 use deployfile_model::{HostPath, RelPath, ReleaseId, Stage};
 
@@ -20,18 +21,6 @@ pub(super) fn check(node: &Node, parent: &str, findings: &mut Findings<'_>) {
         ("run", _) => run(node, findings),
         _ => {}
     }
-}
-
-/// `raw` with every look-up replaced by a harmless word, so that what stands around them can be looked at.
-fn shape(raw: &str) -> String {
-    let mut shape = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((before, after)) = rest.split_once("{{") {
-        shape.push_str(before);
-        shape.push('x');
-        rest = after.split_once("}}").map_or("", |(_, after)| after);
-    }
-    shape + rest
 }
 
 /// Absolute and not `/`. A root that begins with a look-up is held against this when it is filled in.
@@ -294,19 +283,10 @@ fn one_of(node: &Node, targets: &[&str], findings: &mut Findings<'_>) {
             ("json", Some(text)) if node.name.text == "health" && !text.contains('=') => {
                 "`json=` of a health check is `key=value`"
             }
-            ("http", Some(url)) if !is_url(url) => {
-                "this is not a URL: it begins with `http://`, `https://` or `http+unix://`"
-            }
-            ("tcp", Some(address)) if !shape(address).contains(':') => "this is not `HOST:PORT`",
             _ => continue,
         };
         findings.error("config::value", value.at, wrong);
     }
-}
-
-fn is_url(url: &str) -> bool {
-    url.starts_with("{{")
-        || ["http://", "https://", "http+unix://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 /// What may stand in which stage.

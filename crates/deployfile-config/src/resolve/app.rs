@@ -46,7 +46,8 @@ pub(super) fn app<'p>(cx: &mut Cx<'p, '_>, block: &Block<'p>) -> Option<Undecide
     let build_id = argument(app, "build-id");
     let rule = match build_id.and_then(Value::text) {
         Some("git") => BuildIdRule::Git,
-        None | Some("content") => BuildIdRule::Content,
+        // What a store path or an image is called is what its source says of itself.
+        None | Some("content" | "nix" | "oci") => BuildIdRule::Content,
         Some(_) => BuildIdRule::Text(cx.shared_text(build_id?, Where::BuildId)),
     };
     let release_id = match argument(app, "release-id") {
@@ -68,7 +69,7 @@ pub(super) fn with_build_id((app, decided): Undecided, source: &Source) -> App {
     }
     let build_id = match source.kind {
         SourceKind::Git { .. } => BuildIdRule::Git,
-        SourceKind::Dir { .. } => BuildIdRule::Content,
+        SourceKind::Dir { .. } | SourceKind::NotBuilt { .. } => BuildIdRule::Content,
     };
     App { build_id, ..app }
 }
@@ -92,6 +93,7 @@ pub(super) fn source<'p>(cx: &mut Cx<'p, '_>, block: &Block<'p>) -> Option<Sourc
             };
             SourceKind::Git { url: location, reference, submodules: line.flag("submodules") }
         }
+        Some(kind @ ("archive" | "nix" | "oci")) => SourceKind::NotBuilt { kind: kind.to_owned(), location },
         _ => {
             let globs = setting.block.items("exclude").flat_map(|n| &n.args);
             SourceKind::Dir { path: location, exclude: globs.map(Value::as_text).collect() }

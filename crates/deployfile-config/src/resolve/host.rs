@@ -1,6 +1,6 @@
 //! Hosts: their roles, and everything that applies to each.
 
-use super::layers::{HostBlock, Layers, Part};
+use super::layers::{Layer, Layers, Part};
 use super::line::{Line, name};
 use super::{Cx, service, site, stage};
 use crate::diagnostic::Findings;
@@ -22,45 +22,52 @@ pub(super) struct Around<'p> {
 pub(super) fn hosts<'p>(cx: &mut Cx<'p, '_>, layers: &Layers<'p>, overrides: &'p Overrides) -> Vec<Host> {
     let around = Around { services: layers.roles_around("service"), sites: layers.roles_around("site") };
     let mut bases: BTreeMap<Vec<&str>, Block<'p>> = BTreeMap::new();
-    let mut alike: BTreeMap<Vec<&str>, (Host, Option<Connect>)> = BTreeMap::new();
+    // By the roles that they carry and the layers of their own.
+    let mut alike: BTreeMap<(Vec<&str>, Vec<usize>), (Host, Option<Connect>)> = BTreeMap::new();
     let mut hosts = Vec::with_capacity(layers.hosts.len());
-    for (written, blocks) in &layers.hosts {
-        let (Ok(name), Some(first)) = (Name::new(written.as_str()), blocks.first()) else { continue };
-        let roles = roles(written, blocks, &mut cx.findings);
-        let place = cx.place(first.node.name.at);
-        let own = blocks.iter().any(|b| b.layer.sets_more_than("roles"));
-        let base = bases.entry(roles.clone()).or_insert_with(|| layers.merge(Part::Host, &roles));
-        let (host, connect) = if own {
-            let mut block = base.clone();
-            blocks.iter().for_each(|b| b.layer.lay(&mut block, |node| Part::Host.holds(node)));
-            resolve(cx, block, &name, &roles, &around, overrides)
-        } else if let Some(host) = alike.get(&roles) {
-            host.clone()
-        } else {
-            let host = resolve(cx, base.clone(), &name, &roles, &around, overrides);
-            alike.insert(roles, host.clone());
-            host
+    for (written, of_host) in &layers.hosts {
+        let Ok(name) = Name::new(written.as_str()) else { continue };
+        let roles = roles(written, &of_host.layers, &mut cx.findings);
+        let own: Vec<&Layer<'p>> = own(&of_host.layers, &roles).collect();
+        let key = (roles, own.iter().map(|layer| layer.identity()).collect());
+        let (host, connect) = match alike.get(&key) {
+            Some(host) => host.clone(),
+            None => {
+                let base = bases.entry(key.0.clone()).or_insert_with(|| layers.merge(Part::Host, &key.0));
+                let mut block = base.clone();
+                own.iter().for_each(|layer| layer.lay(&mut block, |node| Part::Host.holds(node)));
+                let host = resolve(cx, block, &name, &key.0, &around, overrides);
+                alike.insert(key, host.clone());
+                host
+            }
         };
+        let place = cx.place(of_host.first.name.at);
         let connect = connect.unwrap_or(if written == "localhost" { Connect::Local } else { Connect::Ssh });
         hosts.push(Host { name, place, connect, ..host });
     }
     hosts
 }
 
+/// The layers that make a host with these roles another one than the next.
+fn own<'l, 'p>(layers: &'l [Layer<'p>], roles: &[&str]) -> impl Iterator<Item = &'l Layer<'p>> {
+    layers.iter().filter(|layer| layer.sets_more_than_roles() && layer.applies_to(roles))
+}
+
 /// What is merged for a host; without one, what every host of the environment has.
 pub(super) fn merged<'p>(layers: &Layers<'p>, host: Option<&str>, findings: &mut Findings<'_>) -> Block<'p> {
-    let Some((name, blocks)) = host.and_then(|host| layers.hosts.get_key_value(host)) else {
+    let Some((name, of_host)) = host.and_then(|host| layers.hosts.get_key_value(host)) else {
         return layers.merge(Part::Host, &[]);
     };
-    let mut block = layers.merge(Part::Host, &roles(name, blocks, findings));
-    blocks.iter().for_each(|b| b.layer.lay(&mut block, |_| true));
+    let roles = roles(name, &of_host.layers, findings);
+    let mut block = layers.merge(Part::Host, &roles);
+    of_host.layers.iter().filter(|l| l.applies_to(&roles)).for_each(|l| l.lay(&mut block, |_| true));
     block
 }
 
 /// The roles that a host carries, sorted.
-fn roles<'p>(host: &str, blocks: &[HostBlock<'p>], findings: &mut Findings<'_>) -> Vec<&'p str> {
+fn roles<'p>(host: &str, layers: &[Layer<'p>], findings: &mut Findings<'_>) -> Vec<&'p str> {
     let mut block = Block::default();
-    blocks.iter().for_each(|b| b.layer.lay(&mut block, |node| node.name.text == "roles"));
+    layers.iter().for_each(|layer| layer.lay(&mut block, |node| node.name.text == "roles"));
     block.settle(&format!("host.{host}"), findings);
     let mut roles: Vec<_> = block
         .get("roles")
@@ -83,6 +90,7 @@ fn resolve<'p>(
     overrides: &'p Overrides,
 ) -> (Host, Option<Connect>) {
     block.apply("", overrides.nodes(), overrides.scope());
+    block.inherit();
     block.settle("", &mut cx.findings);
     cx.who = match roles {
         [] => format!("host `{host}`"),
@@ -100,6 +108,8 @@ fn resolve<'p>(
         .map(|(name, value)| (name.to_owned(), cx.text(value, Where::Variable)))
         .collect();
     let env = environment(cx, &block, Where::Step);
+    let services = service::services(cx, &block, roles, &around.services);
+    let sites = site::sites(cx, &block, roles, &around.sites);
     let host = Host {
         name: host.clone(),
         roles: roles.iter().filter_map(|r| Name::new(*r).ok()).collect(),
@@ -109,8 +119,8 @@ fn resolve<'p>(
         shared: shared(cx, &block),
         links: block.items("link").filter_map(|node| link(cx, node)).collect(),
         stages: stage::stages(cx, &block),
-        services: service::services(cx, &block, roles, &around.services),
-        sites: site::sites(cx, &block, roles, &around.sites),
+        services,
+        sites,
         place: cx.place(cx.main()),
     };
     (host, connect(&block))

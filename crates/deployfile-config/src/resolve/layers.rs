@@ -1,13 +1,16 @@
-//! The layers of one environment: which blocks of which files take part, in which scope, weakest first.
+//! The layers of one environment: which blocks of which files take part, and in which scope.
 
 use super::ranges;
+use crate::diagnostic::Findings;
+use crate::files::matches;
 use crate::merge::{Block, Scope};
 use crate::project::Project;
 use crate::schema::{TOP, schema};
 use crate::tree::{Node, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One block of settings and the scope in which it stands.
+#[derive(Clone, Copy)]
 pub(super) struct Layer<'p> {
     pub(super) scope: Scope<'p>,
     /// The kind of block, as the schema names parents.
@@ -15,18 +18,17 @@ pub(super) struct Layer<'p> {
     nodes: &'p [Node],
 }
 
-/// A `host` block.
-pub(super) struct HostBlock<'p> {
-    pub(super) node: &'p Node,
-    pub(super) layer: Layer<'p>,
+/// Everything that takes part for one host alone.
+pub(super) struct HostLayers<'p> {
+    /// Where the host is first named.
+    pub(super) first: &'p Node,
+    pub(super) layers: Vec<Layer<'p>>,
 }
 
 /// Everything that takes part in one environment.
 pub(super) struct Layers<'p> {
-    /// Top level, roles, environment, roles in it: this order, then order of import and text.
     shared: Vec<Layer<'p>>,
-    /// Each host's blocks; ranges first.
-    pub(super) hosts: BTreeMap<String, Vec<HostBlock<'p>>>,
+    pub(super) hosts: BTreeMap<String, HostLayers<'p>>,
     /// The environment's own nodes; none: it is not declared.
     pub(super) declared: Vec<&'p Node>,
 }
@@ -41,59 +43,27 @@ pub(super) enum Part {
 }
 
 impl<'p> Layers<'p> {
-    pub(super) fn of(project: &'p Project, env: &'p str) -> Self {
-        let mut layers = Self { shared: Vec::new(), hosts: BTreeMap::new(), declared: Vec::new() };
+    pub(super) fn of(project: &'p Project, env: &'p str, findings: &mut Findings<'_>) -> Self {
+        let mut collector = Collector { env, declared: Vec::new(), layers: Vec::new() };
         for (_, nodes) in &project.trees {
-            layers.scopes(nodes, Scope::default(), TOP, env);
+            collector.scopes(Layer { scope: Scope::default(), parent: TOP, nodes });
         }
-        // The order of what repeats (rule 3), which is not the order of strength (rule 5).
-        layers.shared.sort_by_key(|layer| (layer.scope.environment.is_some(), layer.scope.role.is_some()));
-        for blocks in layers.hosts.values_mut() {
-            blocks.sort_by_key(|block| !block.layer.scope.range);
-        }
-        layers
-    }
-
-    fn scopes(&mut self, nodes: &'p [Node], scope: Scope<'p>, parent: &'static str, env: &'p str) {
-        self.shared.push(Layer { scope, parent, nodes });
-        for node in nodes.iter().filter(|n| !n.bad) {
-            let Some(name) = node.args.first().and_then(Value::text) else { continue };
-            match (node.name.text.as_str(), parent) {
-                ("environment", TOP) if name == env => {
-                    self.declared.push(node);
-                    let scope = Scope { environment: Some(name), ..scope };
-                    self.scopes(node.children(), scope, "environment", env);
-                }
-                ("role", TOP | "environment") => {
-                    let scope = Scope { role: Some(name), ..scope };
-                    self.shared.push(Layer { scope, parent: "role", nodes: node.children() });
-                }
-                ("host", "environment") => self.host(node, name, scope),
-                _ => {}
-            }
-        }
-    }
-
-    fn host(&mut self, node: &'p Node, written: &'p str, scope: Scope<'p>) {
-        let scope = Scope { host: Some(written), range: ranges::is_range(written), ..scope };
-        for name in ranges::expand(written).unwrap_or_default() {
-            let layer = Layer { scope, parent: "host", nodes: node.children() };
-            self.hosts.entry(name).or_default().push(HostBlock { node, layer });
-        }
+        collector.profiles(project, findings);
+        let Collector { declared, layers, .. } = collector;
+        let (of_hosts, shared): (Vec<_>, Vec<_>) = layers.into_iter().partition(|l| l.scope.host.is_some());
+        Self { shared, hosts: by_host(&declared, of_hosts), declared }
     }
 
     /// The layers below hosts that apply to a host with these roles, laid over one another.
     pub(super) fn merge(&self, part: Part, roles: &[&str]) -> Block<'p> {
         let mut block = Block::default();
-        for layer in &self.shared {
-            if layer.scope.role.is_none_or(|role| roles.contains(&role)) {
-                layer.lay(&mut block, |node| part.holds(node));
-            }
+        for layer in self.shared.iter().filter(|layer| layer.applies_to(roles)) {
+            layer.lay(&mut block, |node| part.holds(node));
         }
         block
     }
 
-    /// The roles in whose blocks something of this kind and name stands.
+    /// The roles in whose blocks something of this kind and name stands, as they are written there.
     pub(super) fn roles_around(&self, kind: &str) -> BTreeMap<&'p str, Vec<&'p str>> {
         let mut around: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for layer in &self.shared {
@@ -108,16 +78,184 @@ impl<'p> Layers<'p> {
     }
 }
 
+/// Finds the blocks of an environment, and the blocks within them that are scopes themselves.
+struct Collector<'p> {
+    env: &'p str,
+    declared: Vec<&'p Node>,
+    layers: Vec<Layer<'p>>,
+}
+
+impl<'p> Collector<'p> {
+    fn scopes(&mut self, layer: Layer<'p>) {
+        let Layer { scope, parent, nodes } = layer;
+        self.layers.push(layer);
+        for node in nodes.iter().filter(|n| !n.bad) {
+            let kind = node.name.text.as_str();
+            if kind == "when" && schema().find(parent, kind).is_some() {
+                if let Some(scope) = self.conditions(node, scope) {
+                    self.scopes(Layer { scope, parent: "when", nodes: node.children() });
+                }
+                continue;
+            }
+            let Some(name) = node.args.first().and_then(Value::text) else { continue };
+            let nodes = node.children();
+            match (kind, parent) {
+                ("environment", TOP) if name == self.env => {
+                    self.declared.push(node);
+                    let scope = Scope { environment: Some(name), ..scope };
+                    self.scopes(Layer { scope, parent: "environment", nodes });
+                }
+                // A profile that a role or a host uses has no roles of its own: that is reported where it is used.
+                ("role", TOP | "environment" | "profile") if scope.role.is_none() && scope.host.is_none() => {
+                    let scope = Scope { role: Some(name), ..scope };
+                    self.layers.push(Layer { scope, parent: "role", nodes });
+                }
+                ("host", "environment") => {
+                    let loose = scope.loose || ranges::is_range(name);
+                    let scope = Scope { host: Some(name), loose, ..scope };
+                    self.layers.push(Layer { scope, parent: "host", nodes });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The scope of a `when` block; `None`: it is about another environment.
+    fn conditions(&self, node: &'p Node, around: Scope<'p>) -> Option<Scope<'p>> {
+        let condition = |name: &str| node.prop(name).and_then(Value::text);
+        let environment = condition("environment");
+        if environment.is_some_and(|glob| !matches(glob, self.env)) {
+            return None;
+        }
+        let (role, host) = (condition("role"), condition("host"));
+        let loose = [environment, role, host].into_iter().flatten().any(is_glob);
+        Some(Scope {
+            environment: environment.or(around.environment),
+            role: role.or(around.role),
+            host: host.or(around.host),
+            loose: around.loose || loose,
+            ..around
+        })
+    }
+
+    /// Adds the layers of the profiles that are used: each has the conditions of its user, and is used once in one scope,
+    /// however many ways lead to it. The nearest ones come first, so that a circle ends by itself.
+    fn profiles(&mut self, project: &'p Project, findings: &mut Findings<'_>) {
+        let mut blocks: BTreeMap<&str, Vec<&'p Node>> = BTreeMap::new();
+        let all = project.trees.iter().flat_map(|(_, nodes)| nodes).filter(|n| !n.bad);
+        for node in all.filter(|n| n.name.text == "profile") {
+            if let Some(name) = node.args.first().and_then(Value::text) {
+                blocks.entry(name).or_default().push(node);
+            }
+        }
+        if blocks.is_empty() {
+            return;
+        }
+        let mut taken: BTreeSet<(Conditions<'p>, &'p str)> = BTreeSet::new();
+        let mut next = 0;
+        while next < self.layers.len() {
+            let uses = uses(&self.layers[next..], findings);
+            next = self.layers.len();
+            for (scope, name) in uses {
+                if scope.used == u8::MAX || !taken.insert((conditions(&scope), name)) {
+                    continue;
+                }
+                let scope = Scope { used: scope.used + 1, through: Some(("profile", name)), ..scope };
+                for node in blocks.get(name).into_iter().flatten() {
+                    self.scopes(Layer { scope, parent: "profile", nodes: node.children() });
+                }
+            }
+        }
+    }
+}
+
+/// What makes two scopes the same for `use`.
+type Conditions<'p> = [Option<&'p str>; 3];
+
+fn conditions<'p>(scope: &Scope<'p>) -> Conditions<'p> {
+    [scope.environment, scope.role, scope.host]
+}
+
+/// The profiles that these layers use. The lines of one scope are one setting, wherever they are written; those of
+/// different scopes do not replace one another.
+fn uses<'p>(layers: &[Layer<'p>], findings: &mut Findings<'_>) -> Vec<(Scope<'p>, &'p str)> {
+    let mut scopes: Vec<(Scope<'p>, Block<'p>)> = Vec::new();
+    let mut known = BTreeMap::new();
+    for layer in layers.iter().filter(|l| l.nodes.iter().any(|n| n.name.text == "use")) {
+        let key = (conditions(&layer.scope), layer.scope.through);
+        let n = *known.entry(key).or_insert_with(|| {
+            scopes.push((layer.scope, Block::default()));
+            scopes.len() - 1
+        });
+        layer.lay_all(&mut scopes[n].1, |node| node.name.text == "use");
+    }
+    let mut uses = Vec::new();
+    for (scope, mut block) in scopes {
+        block.settle(&path(&scope), findings);
+        let line = block.get("use").map(|s| s.arguments()).unwrap_or_default();
+        uses.extend(line.into_iter().filter_map(|value| Some((scope, value.text()?))));
+    }
+    uses
+}
+
+/// Where a scope's own `use` stands: `environment.production`.
+fn path(scope: &Scope<'_>) -> String {
+    let parts = [("environment", scope.environment), ("role", scope.role), ("host", scope.host)];
+    let through = scope.through.map(|(kind, name)| (kind, Some(name)));
+    let parts = parts.into_iter().chain(through);
+    let parts = parts.filter_map(|(kind, name)| Some(format!("{kind}.{}", name?)));
+    parts.collect::<Vec<_>>().join(".")
+}
+
+/// The layers of each host that an environment declares; ranges and globs mean several.
+fn by_host<'p>(declared: &[&'p Node], layers: Vec<Layer<'p>>) -> BTreeMap<String, HostLayers<'p>> {
+    let mut hosts: BTreeMap<String, HostLayers<'p>> = BTreeMap::new();
+    let named = declared.iter().flat_map(|env| env.children()).filter(|n| n.name.text == "host" && !n.bad);
+    for node in named {
+        let Some(written) = node.args.first().and_then(Value::text) else { continue };
+        for name in ranges::expand(written).unwrap_or_default() {
+            hosts.entry(name).or_insert_with(|| HostLayers { first: node, layers: Vec::new() });
+        }
+    }
+    for layer in layers {
+        let Some(written) = layer.scope.host else { continue };
+        if is_glob(written) {
+            let meant = hosts.iter_mut().filter(|(name, _)| matches(written, name));
+            meant.for_each(|(_, host)| host.layers.push(layer));
+            continue;
+        }
+        for name in ranges::expand(written).unwrap_or_default() {
+            if let Some(host) = hosts.get_mut(&name) {
+                host.layers.push(layer);
+            }
+        }
+    }
+    hosts
+}
+
 impl<'p> Layer<'p> {
     /// Lays the wanted settings of this layer over `block`. Blocks that are scopes themselves are layers of their own.
     pub(super) fn lay(&self, block: &mut Block<'p>, wanted: impl Fn(&Node) -> bool) {
-        let is_setting = |node: &&'p Node| !is_scope(&node.name.text) && wanted(node);
-        block.apply(self.parent, self.nodes.iter().filter(is_setting), self.scope);
+        self.lay_all(block, |node| !is_scope(&node.name.text) && wanted(node));
     }
 
-    /// Whether the layer sets anything besides what `ignored` names.
-    pub(super) fn sets_more_than(&self, ignored: &str) -> bool {
-        self.nodes.iter().any(|node| node.name.text != ignored && !node.bad)
+    fn lay_all(&self, block: &mut Block<'p>, wanted: impl Fn(&Node) -> bool) {
+        block.apply(self.parent, self.nodes.iter().filter(|node| wanted(node)), self.scope);
+    }
+
+    /// Whether a host with these roles is meant.
+    pub(super) fn applies_to(&self, roles: &[&str]) -> bool {
+        self.scope.role.is_none_or(|role| roles.iter().any(|have| is_role(role, have)))
+    }
+
+    /// What tells its nodes from those of every other layer.
+    pub(super) fn identity(&self) -> usize {
+        self.nodes.as_ptr() as usize
+    }
+
+    /// Whether the layer sets anything for a host besides the roles that it carries.
+    pub(super) fn sets_more_than_roles(&self) -> bool {
+        self.nodes.iter().any(|node| !matches!(node.name.text.as_str(), "roles" | "use") && !node.bad)
     }
 }
 
@@ -128,8 +266,18 @@ impl Part {
     }
 }
 
+/// Whether a role is the one that is written, or one of those that a glob means.
+pub(super) fn is_role(written: &str, role: &str) -> bool {
+    written == role || (is_glob(written) && matches(written, role))
+}
+
+fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+/// What is no setting of the block in which it stands.
 fn is_scope(name: &str) -> bool {
-    matches!(name, "deployfile" | "import" | "role" | "environment" | "host")
+    matches!(name, "deployfile" | "import" | "profile" | "use" | "role" | "environment" | "host" | "when")
 }
 
 fn removes(node: &Node) -> bool {

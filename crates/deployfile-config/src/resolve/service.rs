@@ -1,16 +1,17 @@
 //! `service`: what keeps running between deploys.
 
 use super::app::{argument, default, default_argument, place_of};
+use super::layers::is_role;
 use super::line::{Line, choose, name, number};
-use super::{Cx, host};
+use super::{Cx, host, not_built};
 use crate::lookups::Where;
 use crate::merge::{Block, Setting};
 use crate::suggest::did_you_mean;
-use crate::tree::{Node, Value};
+use crate::tree::{Data, Node, Value};
 use deployfile_model::probe::{Expect, Health, RunningBuild, Target};
 use deployfile_model::service::{Drain, Manager, OnDeploy, Service, Signal, Stop};
 use deployfile_model::{HostPath, Name, Text};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const ON_DEPLOY: [(&str, OnDeploy); 4] = [
     ("restart", OnDeploy::Restart),
@@ -26,11 +27,57 @@ pub(super) fn services<'p>(
     roles: &[&str],
     around: &BTreeMap<&'p str, Vec<&'p str>>,
 ) -> Vec<Service> {
-    let all: Vec<_> = block.named("service").collect();
-    let runs = |id: &str, setting: &Setting<'p>| runs_here(setting, around.get(id), roles);
-    let here: Vec<_> = all.into_iter().filter(|(id, setting)| runs(id, setting)).collect();
+    let runs =
+        |id: &str, setting: &Setting<'p>| !is_abstract(setting) && runs_here(setting, around.get(id), roles);
+    let here: Vec<_> = block.named("service").filter(|(id, setting)| runs(id, setting)).collect();
+    let complete: Vec<bool> =
+        here.iter().map(|(id, setting)| has_its_bases(cx, block, id, setting)).collect();
     one_service_at_an_address(cx, &here);
-    here.iter().filter_map(|(id, setting)| service(cx, id, setting)).collect()
+    let names: BTreeSet<&str> = here.iter().map(|(id, _)| *id).collect();
+    not_built::collect(cx, block, &|kind, id| kind != "service" || names.contains(id));
+    let complete = here.iter().zip(complete).filter(|(_, complete)| *complete).map(|(service, _)| service);
+    complete.filter_map(|(id, setting)| service(cx, id, setting)).collect()
+}
+
+fn is_abstract(setting: &Setting<'_>) -> bool {
+    let line = setting.block.get("abstract").and_then(Setting::line);
+    line.is_some_and(|node| node.args.first().is_none_or(|value| value.data != Data::Bool(false)))
+}
+
+/// What a service uses must be there on every host on which it runs, and must not use the service itself.
+fn has_its_bases(cx: &mut Cx<'_, '_>, block: &Block<'_>, id: &str, setting: &Setting<'_>) -> bool {
+    let before = cx.findings.said();
+    let all: BTreeMap<&str, &Setting<'_>> = block.named("service").collect();
+    for value in setting.block.get("use").map(Setting::arguments).unwrap_or_default() {
+        let Some(base) = value.text() else { continue };
+        if !all.contains_key(base) {
+            let message = format!("service `{id}` uses `{base}`, which is not there on {}", cx.who);
+            cx.findings
+                .error("config::undeclared", value.at, message)
+                .help("declare it at the top level, or where this one is declared")
+                .maybe_help(did_you_mean(base, all.keys().copied()));
+        } else if let Some(circle) = circle(&all, id, base) {
+            cx.findings
+                .error("config::use", value.at, format!("service `{id}` uses itself: {circle}"))
+                .help("delete one of the `use`s");
+        }
+    }
+    cx.findings.said() == before
+}
+
+/// The way from `id` over `base` back to `id`, if there is one.
+fn circle(all: &BTreeMap<&str, &Setting<'_>>, id: &str, base: &str) -> Option<String> {
+    let mut ways = vec![vec![base]];
+    let mut seen = BTreeSet::from([base]);
+    while let Some(way) = ways.pop() {
+        let last = *way.last()?;
+        if last == id {
+            return Some([&[id][..], &way].concat().join(" → "));
+        }
+        let next = all.get(last).into_iter().flat_map(|setting| setting.bases());
+        ways.extend(next.filter(|next| seen.insert(next)).map(|next| [&way[..], &[next]].concat()));
+    }
+    None
 }
 
 /// Connections to an address go to one service; two would take them from each other.
@@ -61,12 +108,16 @@ fn one_service_at_an_address(cx: &mut Cx<'_, '_>, services: &[(&str, &Setting<'_
     }
 }
 
-/// Whether something with `roles` of its own, or in the blocks of the roles `around` it, applies to a host.
+/// Whether something with `roles` of its own, in the blocks of the roles `around` it, or in a block of the host itself, applies
+/// to a host.
 pub(super) fn runs_here(setting: &Setting<'_>, around: Option<&Vec<&str>>, roles: &[&str]) -> bool {
     let own = setting.block.get("roles").map(|s| s.arguments());
     match (own, around) {
         (Some(own), _) => own.iter().filter_map(|v| v.text()).any(|role| roles.contains(&role)),
-        (None, Some(around)) => around.iter().any(|role| roles.contains(role)),
+        (None, Some(around)) => {
+            let of_role = around.iter().any(|role| roles.iter().any(|have| is_role(role, have)));
+            of_role || setting.mentions.iter().any(|d| d.scope.host.is_some())
+        }
         (None, None) => true,
     }
 }
@@ -75,7 +126,7 @@ fn service<'p>(cx: &mut Cx<'p, '_>, id: &str, setting: &Setting<'p>) -> Option<S
     let at = setting.at().unwrap_or_else(|| cx.main());
     let block = &setting.block;
     let line = |name: &'static str| Line::new("service", name, block.get(name).and_then(Setting::line));
-    let manager = manager(setting);
+    let (word, manager) = manager(setting);
     let command = texts(cx, block.get("command").and_then(Setting::line));
     let directory = match argument(setting, "directory") {
         Some(value) => cx.text(value, Where::Service),
@@ -88,7 +139,7 @@ fn service<'p>(cx: &mut Cx<'p, '_>, id: &str, setting: &Setting<'p>) -> Option<S
     let numprocs = argument(setting, "numprocs").and_then(number);
     let service = Service {
         name: Name::new(id).ok()?,
-        manager,
+        manager: manager.clone().unwrap_or(Manager::External),
         command,
         directory,
         numprocs: numprocs.or_else(|| default("service", "numprocs").parse().ok())?,
@@ -103,33 +154,37 @@ fn service<'p>(cx: &mut Cx<'p, '_>, id: &str, setting: &Setting<'p>) -> Option<S
         running_build: running_build(cx, block),
         place: place_of(cx, setting),
     };
-    consistent(cx, &service, setting);
-    Some(service)
+    consistent(cx, &service, word, setting);
+    manager.map(|_| service)
 }
 
-fn manager(setting: &Setting<'_>) -> Manager {
+/// The manager's word, and what it is; `None`: it is not built yet, so the service cannot be part of what is planned.
+fn manager<'p>(setting: &Setting<'p>) -> (&'p str, Option<Manager>) {
     let node = setting.block.get("manager").and_then(Setting::line);
     let word =
         node.and_then(|n| n.args.first()).and_then(Value::text).unwrap_or(default("service", "manager"));
-    match word {
+    let manager = match word {
         "supervisor" => {
             let line = Line::new("service", "manager", node);
             match HostPath::new(line.text("socket")) {
-                Ok(socket) => Manager::Supervisor { socket },
+                Ok(socket) => Some(Manager::Supervisor { socket }),
                 Err(_) => unreachable!("the schema lets only absolute paths through"),
             }
         }
-        "external" => Manager::External,
-        _ => Manager::Builtin,
-    }
+        "external" => Some(Manager::External),
+        "builtin" => Some(Manager::Builtin),
+        _ => None,
+    };
+    (word, manager)
 }
 
 /// What one setting of a service means for another.
-fn consistent(cx: &mut Cx<'_, '_>, service: &Service, setting: &Setting<'_>) {
+fn consistent(cx: &mut Cx<'_, '_>, service: &Service, manager: &str, setting: &Setting<'_>) {
     let at = setting.at().unwrap_or_else(|| cx.main());
     let at_of = |name: &'static str| setting.block.get(name).and_then(Setting::at).unwrap_or(at);
     let id = &service.name;
-    if service.command.is_empty() && service.manager != Manager::External {
+    // A container has a command of its own.
+    if service.command.is_empty() && !matches!(manager, "external" | "container") {
         let names = cx.project.service_names();
         let others = names.iter().filter(|n| *n != id).map(Name::as_str);
         cx.findings
@@ -138,10 +193,20 @@ fn consistent(cx: &mut Cx<'_, '_>, service: &Service, setting: &Setting<'_>) {
             .maybe_help(did_you_mean(id.as_str(), others));
     }
     let first_listen = setting.block.items("listen").next().map(|n| n.name.at);
-    if let Some(listen) = first_listen.filter(|_| service.manager != Manager::Builtin) {
+    if let Some(listen) = first_listen.filter(|_| !matches!(manager, "builtin" | "systemd")) {
+        let help = match manager {
+            "container" => "a container's ports are published: `publish \"127.0.0.1:8080\" 80`",
+            _ => "only the builtin manager holds sockets and hands them over",
+        };
         cx.findings
             .error("config::service", listen, format!("service `{id}`: `listen` needs `manager builtin`"))
-            .help("only the builtin manager holds sockets and hands them over");
+            .help(help);
+    }
+    let first_publish = setting.block.items("publish").next().map(|n| n.name.at);
+    if let Some(publish) = first_publish.filter(|_| manager != "container") {
+        cx.findings
+            .error("config::service", publish, format!("service `{id}`: `publish` needs `manager container`"))
+            .help("other managers' processes listen on the host themselves");
     }
     if service.on_deploy == OnDeploy::Handover && service.listen.is_empty() {
         cx.findings
@@ -152,7 +217,7 @@ fn consistent(cx: &mut Cx<'_, '_>, service: &Service, setting: &Setting<'_>) {
             )
             .help("old and new process share the socket that `listen` names; without it use `restart`");
     }
-    if service.manager == Manager::External && !service.command.is_empty() {
+    if manager == "external" && !service.command.is_empty() {
         cx.findings
             .warning(
                 "config::no-effect",

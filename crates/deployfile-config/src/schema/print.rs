@@ -4,6 +4,9 @@ use super::{BlockKind, Count, NodeSpec, Prop, Schema, Several, TOP};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
+/// Said of a setting whose machinery is missing.
+const NOT_BUILT: &str = "**Not built yet**: checked and explained, and `apply` refuses it by name.";
+
 impl Schema {
     /// `schema --format json`.
     pub fn to_json(&self) -> Value {
@@ -21,16 +24,13 @@ impl Schema {
             }
             seen.push(block);
             let rows: Vec<_> = self.within(block).filter(|n| n.parents.first() == Some(&block)).collect();
-            if rows.iter().any(|n| n.built) {
+            if !rows.is_empty() {
                 let title = if block == TOP { "Top level".to_owned() } else { format!("In `{block}`") };
                 // Writing to a string does not fail.
                 let _ = write!(out, "\n## {title}\n");
-                rows.iter().filter(|n| n.built).for_each(|n| section(&mut out, n));
+                rows.iter().for_each(|n| section(&mut out, n));
             }
         }
-        let planned: Vec<_> = self.nodes().filter(|n| !n.built).map(|n| format!("`{}`", n.name)).collect();
-        let _ =
-            write!(out, "\n## Not built yet\n\nPart of the language and refused: {}.\n", planned.join(", "));
         out
     }
 }
@@ -51,7 +51,7 @@ impl NodeSpec {
                 Count::Any => format!("[{name}…]"),
             }
         });
-        let props = self.props.iter().filter(|p| p.built).map(|p| format!("[{}=…]", p.name));
+        let props = self.props.iter().map(|p| format!("[{}=…]", p.name));
         let block = self.has_block().then(|| "{ … }".to_owned());
         let parts: Vec<_> =
             std::iter::once(self.name.to_owned()).chain(args).chain(props).chain(block).collect();
@@ -64,8 +64,9 @@ fn place(parent: &str) -> String {
 }
 
 fn section(out: &mut String, node: &NodeSpec) {
+    let doc = if node.built { node.doc.to_owned() } else { format!("{} {NOT_BUILT}", node.doc) };
     let places: Vec<_> = node.parents.iter().map(|p| place(p)).collect();
-    let _ = write!(out, "\n### `{}`\n\n```text\n{}\n```\n\n{}\n\n", node.name, node.usage(), node.doc);
+    let _ = write!(out, "\n### `{}`\n\n```text\n{}\n```\n\n{}\n\n", node.name, node.usage(), doc);
     let _ = writeln!(out, "- stands in: {}", places.join(", "));
     for arg in node.args {
         let _ = writeln!(out, "- {}: {}", arg.name.to_uppercase(), arg.ty.what());
@@ -78,8 +79,10 @@ fn section(out: &mut String, node: &NodeSpec) {
         let values: Vec<_> = entry.args.iter().map(|a| a.ty.what()).collect();
         let _ = writeln!(out, "- each name in it takes {}", values.join(", "));
     }
-    for prop in node.props.iter().filter(|p| p.built) {
-        let _ = writeln!(out, "- `{}=`: {} ({}{})", prop.name, prop.doc, prop.ty.what(), default(prop));
+    for prop in node.props {
+        let not_built = if prop.built || !node.built { "" } else { " Not built yet." };
+        let (ty, default) = (prop.ty.what(), default(prop));
+        let _ = writeln!(out, "- `{}=`: {} ({ty}{default}){not_built}", prop.name, prop.doc);
     }
     let _ = write!(out, "\n```kdl,fragment\n{}\n```\n", node.example);
 }

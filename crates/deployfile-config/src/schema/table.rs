@@ -10,9 +10,9 @@ mod stage;
 use super::{NodeSpec, TOP};
 
 /// Where a definition may stand.
-const SCOPES: &[&str] = &[TOP, "role", "environment", "host"];
+const SCOPES: &[&str] = &[TOP, "profile", "role", "environment", "host", "when"];
 /// Where a definition may stand that all hosts of an environment share.
-const SHARED_SCOPES: &[&str] = &[TOP, "environment"];
+const SHARED_SCOPES: &[&str] = &[TOP, "profile", "environment", "when"];
 
 pub(super) fn all() -> impl Iterator<Item = &'static NodeSpec> {
     [project::ROWS, stage::ROWS, service::ROWS, site::ROWS, environment::ROWS].into_iter().flatten()

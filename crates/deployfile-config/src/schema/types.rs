@@ -53,6 +53,22 @@ pub enum Type {
         /// Those of the language that this version refuses.
         planned: &'static [&'static str],
     },
+    /// A URL with one of these schemes, with look-ups.
+    Url {
+        /// The schemes that are taken, without `://`.
+        schemes: &'static [&'static str],
+        /// `(secret)name` is taken.
+        secret: bool,
+    },
+    /// `HOST:PORT` with look-ups, or `unix:PATH`.
+    Address {
+        /// `unix:PATH` is taken.
+        unix: bool,
+    },
+    /// A name, or several by `*` (any characters) and `?` (one).
+    Glob,
+    /// A number of hosts, or a share of them, `"25%"`.
+    HostShare,
     /// An absolute path without look-ups.
     AbsolutePath,
     /// A path beneath something, never climbing, without look-ups.
@@ -89,6 +105,15 @@ impl Type {
             Type::Mode => "an octal mode".to_owned(),
             Type::Word { built, .. } => one_of(built),
             Type::WordOrText { built, .. } => format!("{} or a string with look-ups", one_of(built)),
+            Type::Url { schemes, secret } => {
+                let schemes: Vec<_> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
+                let list = one_of(&schemes.iter().map(String::as_str).collect::<Vec<_>>());
+                format!("a URL with {list}{}", if *secret { ", or `(secret)name`" } else { "" })
+            }
+            Type::Address { unix: false } => "`HOST:PORT`".to_owned(),
+            Type::Address { unix: true } => "`HOST:PORT` or `unix:PATH`".to_owned(),
+            Type::Glob => "a name or a glob with `*` and `?`".to_owned(),
+            Type::HostShare => "a number of hosts, or a share as `\"25%\"`".to_owned(),
             Type::AbsolutePath => "an absolute path".to_owned(),
             Type::RelativePath => "a relative path".to_owned(),
             Type::Any => "any value".to_owned(),
@@ -97,7 +122,29 @@ impl Type {
 
     /// Look-ups are filled in.
     pub(crate) fn takes_look_ups(&self) -> bool {
-        matches!(self, Type::Text | Type::Scalar { .. } | Type::WordOrText { .. })
+        matches!(
+            self,
+            Type::Text
+                | Type::Scalar { .. }
+                | Type::WordOrText { .. }
+                | Type::Url { .. }
+                | Type::Address { .. }
+        )
+    }
+
+    /// Whether a value is a word of the language whose machinery is not built yet.
+    pub(crate) fn is_not_built(&self, value: &Value) -> bool {
+        match self {
+            Type::Word { planned, .. } | Type::WordOrText { planned, .. } => {
+                value.text().is_some_and(|text| planned.contains(&text))
+            }
+            _ => false,
+        }
+    }
+
+    /// `(secret)name` is taken.
+    fn takes_secrets(&self) -> bool {
+        matches!(self, Type::Scalar { secret: true } | Type::Url { secret: true, .. })
     }
 
     /// Holds a value against the type.
@@ -133,6 +180,10 @@ impl Type {
             Type::Word { built, planned } => word(text, built, planned),
             Type::WordOrText { .. } if text.contains("{{") => Ok(()),
             Type::WordOrText { built, planned } => word(text, built, planned),
+            Type::Url { schemes, .. } => url(text, schemes),
+            Type::Address { unix } => address(text, *unix),
+            Type::Glob => glob(text),
+            Type::HostShare => host_share(text),
             Type::AbsolutePath => HostPath::new(text).map(drop).map_err(|e| invalid(e.to_string())),
             Type::RelativePath => RelPath::new(text).map(drop).map_err(|e| invalid(e.to_string())),
         }
@@ -145,10 +196,12 @@ impl Type {
             let help = Some("the only one is `(secret)`".to_owned());
             return Err(Problem { code: "config::marker", message, help });
         }
-        if !matches!(self, Type::Scalar { secret: true }) {
+        if !self.takes_secrets() {
             let message = "a secret may not stand here".to_owned();
-            let help =
-                Some("secrets may stand in `env`; a plugin gets one by `allow secret=NAME`".to_owned());
+            let help = Some(
+                "secrets may stand in `env`, `url` and `headers`; a plugin gets one by `allow secret=NAME`"
+                    .to_owned(),
+            );
             return Err(Problem { code: "config::secret", message, help });
         }
         match value.text().map(Name::new) {
@@ -164,6 +217,7 @@ impl Type {
             (Type::Any, _) => Ok(()),
             (Type::Scalar { .. }, data) if *data != Data::Null => Ok(()),
             (Type::Flag, Data::Bool(_)) => Ok(()),
+            (Type::HostShare, Data::Integer(n, _)) if (1..=10_000).contains(n) => Ok(()),
             (Type::Integer { min, max }, Data::Integer(n, _)) => {
                 if (i128::from(*min)..=i128::from(*max)).contains(n) {
                     return Ok(());
@@ -211,13 +265,8 @@ fn one_of(words: &[&str]) -> String {
 }
 
 fn word(text: &str, built: &[&str], planned: &[&str]) -> Result<(), Problem> {
-    if built.contains(&text) {
+    if built.contains(&text) || planned.contains(&text) {
         return Ok(());
-    }
-    if planned.contains(&text) {
-        let message = format!("`{text}` is part of the language but not built yet");
-        let help = Some(format!("what works: {}", one_of(built)));
-        return Err(Problem { code: "config::not-built", message, help });
     }
     let message = format!("`{}` is not {}", text.escape_debug(), one_of(built));
     Err(Problem {
@@ -225,6 +274,104 @@ fn word(text: &str, built: &[&str], planned: &[&str]) -> Result<(), Problem> {
         message,
         help: crate::suggest::did_you_mean(text, built.iter().copied()),
     })
+}
+
+/// `text` with every look-up replaced by a harmless word, so that what stands around them can be looked at.
+pub(crate) fn shape(text: &str) -> String {
+    let mut shape = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        shape.push_str(before);
+        shape.push('x');
+        rest = after.split_once("}}").map_or("", |(_, after)| after);
+    }
+    shape + rest
+}
+
+/// Scheme and host; what follows is whoever answers' business. A URL that begins with a look-up is looked at when it is filled in.
+fn url(text: &str, schemes: &[&str]) -> Result<(), Problem> {
+    if text.starts_with("{{") {
+        return Ok(());
+    }
+    let shown = text.escape_debug();
+    let shape = shape(text);
+    let rest = shape.split_once("://").filter(|(scheme, _)| schemes.contains(scheme)).map(|(_, rest)| rest);
+    let Some(rest) = rest else {
+        let list: Vec<_> = schemes.iter().map(|scheme| format!("`{scheme}://`")).collect();
+        let message = format!("`{shown}` is not a URL that is taken here");
+        let help = Some(format!("it begins with {}", list.join(", ")));
+        return Err(Problem { code: "config::value", message, help });
+    };
+    if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) && !shape.starts_with("http+unix") {
+        let message = format!("the URL `{shown}` names no host");
+        let help = Some("write scheme, host and path: `\"https://example.com/path\"`".to_owned());
+        return Err(Problem { code: "config::value", message, help });
+    }
+    if shape.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        let message = format!("the URL `{shown}` contains white space");
+        let help = Some("write `%20` for a space".to_owned());
+        return Err(Problem { code: "config::value", message, help });
+    }
+    Ok(())
+}
+
+/// A port is looked at where it is written out.
+fn address(text: &str, unix: bool) -> Result<(), Problem> {
+    let shown = text.escape_debug();
+    let wrong = |message: String, help: &str| {
+        Err(Problem { code: "config::value", message, help: Some(help.to_owned()) })
+    };
+    if let Some(path) = text.strip_prefix("unix:").filter(|_| unix) {
+        return match HostPath::new(shape(path)) {
+            _ if path.starts_with("{{") => Ok(()),
+            Ok(_) => Ok(()),
+            Err(error) => wrong(
+                format!("the socket of `{shown}` is not a path: {error}"),
+                "write its absolute path: `\"unix:/run/shop/web.sock\"`",
+            ),
+        };
+    }
+    if text.contains("{{") {
+        return Ok(());
+    }
+    let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
+        let forms = if unix { "`HOST:PORT` or `unix:PATH`" } else { "`HOST:PORT`" };
+        return wrong(format!("`{shown}` is not {forms}"), "write it like this: `\"127.0.0.1:9010\"`");
+    };
+    match port.parse::<u16>() {
+        Ok(1..) if port.bytes().all(|b| b.is_ascii_digit()) && !host.contains('/') => Ok(()),
+        _ if host.contains('/') => wrong(
+            format!("`{shown}` is a URL or a path, not an address"),
+            "leave out scheme and path: `\"127.0.0.1:9010\"`",
+        ),
+        _ => wrong(
+            format!("`{}` of `{shown}` is not a port", port.escape_debug()),
+            "ports are whole numbers from 1 to 65535",
+        ),
+    }
+}
+
+fn glob(text: &str) -> Result<(), Problem> {
+    let name = text.replace(['*', '?'], "x");
+    match Name::new(name.as_str()) {
+        Ok(_) => Ok(()),
+        Err(_) if text.contains('[') => Err(Problem {
+            code: "config::value",
+            message: format!("`{}` is not a glob", text.escape_debug()),
+            help: Some("ranges stand at `host` only; a glob is like `\"web*.example.com\"`".to_owned()),
+        }),
+        Err(error) => Err(invalid(error.to_string())),
+    }
+}
+
+fn host_share(text: &str) -> Result<(), Problem> {
+    let percent = text.strip_suffix('%').and_then(|digits| digits.parse::<u8>().ok());
+    if percent.is_some_and(|percent| (1..=100).contains(&percent)) {
+        return Ok(());
+    }
+    let message = format!("`{}` is not a share of the hosts", text.escape_debug());
+    let help = "write a number of hosts without quotes, or a share from `\"1%\"` to `\"100%\"`".to_owned();
+    Err(Problem { code: "config::value", message, help: Some(help) })
 }
 
 fn variable(text: &str) -> Result<(), Problem> {

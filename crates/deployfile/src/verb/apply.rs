@@ -5,7 +5,7 @@ use crate::error::{CliError, Stop, exit};
 use crate::host::{self, LocalHost};
 use crate::running::{self, Ready};
 use crate::terminal::Terminal;
-use crate::verb::plan::{make, wanted};
+use crate::verb::plan::{applicable, make, wanted};
 use deployfile_model::units::Millis;
 use deployfile_record::{Goal, Ledger, Plan};
 use std::fs;
@@ -17,6 +17,7 @@ const PLAN_BYTES: u64 = 256 << 20;
 pub(crate) fn run(args: &ApplyArgs, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
     let wait = wait(args.wait.as_deref())?;
     let (opened, spec) = wanted(args.env.as_deref(), &args.wish, global, terminal)?;
+    applicable(&spec)?;
     let mut local = host::open(&spec)?;
     let ready = match args.plan.as_deref().map(read).transpose()? {
         Some(saved) => {

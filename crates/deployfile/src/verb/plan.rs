@@ -5,9 +5,10 @@ use crate::error::{CliError, Stop, exit};
 use crate::host::{self, LocalHost};
 use crate::limits;
 use crate::observing::{Aim, observation};
+use crate::preview;
 use crate::project::{self, Opened};
 use crate::terminal::Terminal;
-use deployfile_model::spec::SourceKind;
+use deployfile_model::spec::{NotBuilt, SourceKind};
 use deployfile_model::{Host, Name, Spec};
 use deployfile_plan::{Request, Wish};
 use deployfile_record::{Ledger, Plan};
@@ -18,11 +19,18 @@ use std::path::Path;
 
 pub(crate) fn run(args: &PlanArgs, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
     let (opened, spec) = wanted(args.env.as_deref(), &args.wish, global, terminal)?;
-    let local = host::open(&spec)?;
-    local.expect_no_run()?;
-    let plan = make(&opened, &spec, &local, &args.wish, None);
-    // One that began meanwhile is no interrupted one either.
-    let plan = plan.or_else(|why| local.expect_no_run().and(Err(why)))?;
+    let plan = match applicable(&spec) {
+        Ok(()) => {
+            let local = host::open(&spec)?;
+            local.expect_no_run()?;
+            let plan = make(&opened, &spec, &local, &args.wish, None);
+            // One that began meanwhile is no interrupted one either.
+            plan.or_else(|why| local.expect_no_run().and(Err(why)))?
+        }
+        // What cannot be applied can be shown, and not kept for `apply --plan`.
+        Err(why) if args.out.is_some() => return Err(why),
+        Err(_) => preview::plan(&opened, &spec, args.wish.force)?,
+    };
     if let Some(path) = &args.out {
         write(path, &plan)?;
     }
@@ -52,6 +60,21 @@ pub(crate) fn wanted(
         none if none.is_empty() => Ok((opened, spec)),
         refused => Err(Stop::Errors(refused)),
     }
+}
+
+/// Refuses what no apply could do: settings whose machinery is not built, hosts that cannot be reached.
+pub(crate) fn applicable(spec: &Spec) -> Result<(), Stop> {
+    if spec.not_built.is_empty() {
+        return host::only_local(spec).map(drop);
+    }
+    let refusal = |it: &NotBuilt| {
+        let message = format!("`{}` is part of the language but not built yet", it.what);
+        let error = CliError::new("plan::not-built", exit::REFUSED, message);
+        let error =
+            error.help("delete it, or put `/-` before it until it is; `deployfile plan` shows the rest");
+        CliError { place: Some(it.place.clone()), ..error }
+    };
+    Err(Stop::Errors(spec.not_built.iter().map(refusal).collect()))
 }
 
 /// `--set vars.x=value`.
@@ -107,8 +130,8 @@ fn take_revision(spec: &mut Spec, rev: &str) -> Result<(), Stop> {
             reference.raw = rev.replace("{{", "{{ '{{' }}");
             Ok(())
         }
-        SourceKind::Dir { .. } => {
-            let message = "--rev names a revision of a git source; this one is a directory";
+        SourceKind::Dir { .. } | SourceKind::NotBuilt { .. } => {
+            let message = "--rev names a revision of a git source; this source is none";
             Err(CliError::new("cli::rev", exit::USAGE, message).help("leave it out").into())
         }
     }

@@ -1,10 +1,10 @@
 //! Scopes: roles, environments, hosts.
 
-use super::{SCOPES, SHARED_SCOPES};
-use crate::schema::{NodeSpec, TOP, Type, arg, node};
+use super::SCOPES;
+use crate::schema::{NodeSpec, TOP, Type, arg, node, prop};
 
 pub(super) const ROWS: &[NodeSpec] = &[
-    node("role", &[TOP, "environment"], "What applies to the hosts that carry this role.")
+    node("role", &[TOP, "profile", "environment"], "What applies to the hosts that carry this role.")
         .args(&[arg("name", Type::Name)])
         .named()
         .block()
@@ -35,8 +35,45 @@ pub(super) const ROWS: &[NodeSpec] = &[
         .block()
         .default("local for `localhost`, else ssh")
         .example("connect local"),
-    node("user", &["connect"], "The user at the host.").planned(),
-    node("profile", &[TOP], "Settings that apply where they are `use`d.").named().planned(),
-    node("use", &["environment", "role", "host", "service"], "Takes over profiles or services.").planned(),
-    node("when", SHARED_SCOPES, "Settings that apply where conditions hold.").planned(),
+    node("user", &["connect"], "The user at the host.")
+        .args(&[arg("user", Type::Name)])
+        .default("whoever runs deployfile")
+        .example("user deploy")
+        .planned(),
+    node(
+        "profile",
+        &[TOP],
+        "Settings that apply where they are `use`d, with the conditions of their user and as the weaker word of the two.",
+    )
+    .args(&[arg("name", Type::Name)])
+    .named()
+    .block()
+    .default("none")
+    .example("profile live { env { LOG_LEVEL warn; }; }"),
+    node(
+        "use",
+        SCOPES,
+        "The profiles that apply here. What all hosts share (`app`, `source`, `secret`, `plugin`, `retention`, …) may stand in one that is used at the top level or by an environment.",
+    )
+    .args(&[arg("profile", Type::Name).many()])
+    .default("none")
+    .example("use live"),
+    node("use", &["service"], "The services that this one takes over; what it says itself is the stronger word.")
+        .args(&[arg("service", Type::Name).many()])
+        .default("none")
+        .example("use django"),
+    node(
+        "when",
+        &[TOP, "profile", "environment"],
+        "Settings that apply where all of its conditions hold. An exact name beats a glob.",
+    )
+    .props(&[
+        prop("environment", Type::Glob, "any", "Environments."),
+        prop("role", Type::Glob, "any", "Roles; one that the host carries must match."),
+        prop("host", Type::Glob, "any", "Hosts."),
+    ])
+    .repeats()
+    .block()
+    .default("none")
+    .example("when role=web host=\"web*.example.com\" { env { DEBUG 1; }; }"),
 ];

@@ -215,10 +215,102 @@ pub(super) const ROWS: &[NodeSpec] = &[
         .args(&[arg("releases", Type::Integer { min: 0, max: 10_000 })])
         .default("3")
         .example("keep-failed 3"),
-    node("trust-key", SHARED_SCOPES, "A key that signs plugins.").repeats().planned(),
-    node("rollout", SHARED_SCOPES, "How hosts move: waves and failure budget.").planned(),
-    node("task", SCOPES, "A command of the release that is run by hand.").planned(),
-    node("pull", SHARED_SCOPES, "Machines that fetch their own deploys.").planned(),
-    node("notify", SHARED_SCOPES, "Who hears of runs.").planned(),
-    node("report", SHARED_SCOPES, "Where runs are reported.").planned(),
+    node("trust-key", SHARED_SCOPES, "A minisign key that signs plugins.")
+        .args(&[arg("key", Type::Plain)])
+        .repeats()
+        .default("none: components are pinned by their digest")
+        .example("trust-key \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"")
+        .planned(),
+    node(
+        "rollout",
+        SHARED_SCOPES,
+        "How hosts move. `all-or-nothing`: when one host fails after its switch, all end on one release. `rolling`: in batches, within a budget of failures.",
+    )
+    .args(&[arg("policy", Type::Word { built: &["all-or-nothing", "rolling"], planned: &[] })])
+    .block()
+    .default("all-or-nothing")
+    .example("rollout rolling { batch \"25%\"; max-failures 0; pause \"30s\"; }")
+    .planned(),
+    node("batch", &["rollout"], "Hosts that move at once.")
+        .args(&[arg("hosts", Type::HostShare)])
+        .default("all of them")
+        .example("batch \"25%\"")
+        .planned(),
+    node("max-failures", &["rollout"], "Hosts that may be left behind; each is named at the end.")
+        .args(&[arg("hosts", Type::Integer { min: 0, max: 10_000 })])
+        .default("0")
+        .example("max-failures 1")
+        .planned(),
+    node("pause", &["rollout"], "Between two batches.")
+        .args(&[arg("time", Type::Duration)])
+        .default("none")
+        .example("pause \"30s\"")
+        .planned(),
+    node("task", SCOPES, "Commands of the release that are run by hand: `deployfile task NAME`. They start in the release, as the steps of a stage do.")
+        .args(&[arg("name", Type::Name)])
+        .named()
+        .block()
+        .default("none")
+        .example("task manage { run \"{{ release }}/bin/manage\"; pass-args; once; }")
+        .planned(),
+    node("pass-args", &["task"], "What follows `--` on the command line is appended to the last `run`.")
+        .args(&[arg("pass", Type::Flag).optional()])
+        .default("#false")
+        .example("pass-args")
+        .planned(),
+    node("once", &["task"], "On one host of those that have the task, not on each.")
+        .args(&[arg("once", Type::Flag).optional()])
+        .default("#false")
+        .example("once")
+        .planned(),
+    node("pull", SHARED_SCOPES, "Machines that fetch their own deploys: each looks for a new revision of the source by itself.")
+        .block()
+        .default("none: deploys are pushed")
+        .example("pull { every \"60s\"; jitter \"15s\"; }")
+        .planned(),
+    node("every", &["pull"], "Time between two looks.")
+        .args(&[arg("time", Type::Duration)])
+        .default("60s")
+        .example("every \"60s\"")
+        .planned(),
+    node("jitter", &["pull"], "At most so much is added to it at random, so that machines do not look all at once.")
+        .args(&[arg("time", Type::Duration)])
+        .default("10s")
+        .example("jitter \"15s\"")
+        .planned(),
+    node("notify", SHARED_SCOPES, "Who hears of runs: a JSON message is posted to its URL.")
+        .args(&[arg("name", Type::Name)])
+        .named()
+        .block()
+        .default("nobody")
+        .example("notify chat { url (secret)chat-url; on applied rolled-back stuck; }")
+        .planned(),
+    node("on", &["notify"], "The results of which it hears.")
+        .args(&[arg(
+            "result",
+            Type::Word { built: &["applied", "failed", "refused", "rolled-back", "stuck"], planned: &[] },
+        )
+        .many()])
+        .default("all of them")
+        .example("on applied rolled-back stuck")
+        .planned(),
+    node("report", SHARED_SCOPES, "Where the events of runs are sent as JSON Lines.")
+        .block()
+        .default("nowhere")
+        .example("report { url \"https://deploys.example.com/runs\"; }")
+        .planned(),
+    node("url", &["notify", "report"], "Where it is sent.")
+        .args(&[arg("url", Type::Url { schemes: &["https", "http"], secret: true })])
+        .default("none: it must be written")
+        .example("url \"https://deploys.example.com/runs\"")
+        .planned(),
+    node("headers", &["notify", "report"], "Headers of the request, free names.")
+        .free(&HEADER)
+        .default("none")
+        .example("headers { Authorization (secret)deploys-token; }")
+        .planned(),
 ];
+
+const HEADER: NodeSpec = node("*", &["headers"], "One header.")
+    .args(&[arg("value", Type::Scalar { secret: true })])
+    .example("Authorization (secret)deploys-token");

@@ -6,6 +6,9 @@ use crate::schema::{NodeSpec, Prop, Type, arg, node, prop};
 const SIGNAL: Type =
     Type::Word { built: &["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH", "KILL"], planned: &[] };
 
+/// What an HTTP check asks.
+const PROBE: Type = Type::Url { schemes: &["http", "https", "http+unix"], secret: false };
+
 /// Processes of one service, whoever keeps them: as many as the builtin manager (`deployfile-supervisor`) takes. More
 /// would be refused only when a release is switched already.
 const MOST_PROCESSES: i64 = 64;
@@ -53,7 +56,7 @@ pub(super) const ROWS: &[NodeSpec] = &[
         .default("the manager's user")
         .example("user www-data"),
     node("listen", &["service"], "`HOST:PORT` or `unix:PATH` on which the manager listens and which it hands over (`LISTEN_FDS`). `manager builtin` only.")
-        .args(&[arg("address", Type::Text).many()])
+        .args(&[arg("address", Type::Address { unix: true }).many()])
         .repeats()
         .default("none")
         .example("listen \"127.0.0.1:9010\""),
@@ -90,8 +93,8 @@ pub(super) const ROWS: &[NodeSpec] = &[
     node("health", &["service"], "A check that must hold after a deploy: exactly one of `http=`, `tcp=`, `exec=`; all checks must hold.")
         .args(&[arg("argument", Type::Scalar { secret: false }).any()])
         .props(&[
-            prop("http", Type::Text, "", "A URL: `http://`, `https://` or `http+unix://SOCKET:/path`."),
-            prop("tcp", Type::Text, "", "`HOST:PORT`."),
+            prop("http", PROBE, "", "A URL: `http://`, `https://` or `http+unix://SOCKET:/path`."),
+            prop("tcp", Type::Address { unix: false }, "", "`HOST:PORT`."),
             prop("exec", Type::Text, "", "A program; the arguments of the line are its arguments. Exit 0 is health."),
             prop("expect", Type::Integer { min: 100, max: 599 }, "any 2xx or 3xx", "http: the status."),
             prop("contains", Type::Text, "", "A text that the answer contains."),
@@ -105,7 +108,7 @@ pub(super) const ROWS: &[NodeSpec] = &[
     node("running-build", &["service"], "How the running code is asked for its build id: exactly one of `http=`, `exec=`.")
         .args(&[arg("argument", Type::Scalar { secret: false }).any()])
         .props(&[
-            prop("http", Type::Text, "", "A URL, as for `health`."),
+            prop("http", PROBE, "", "A URL, as for `health`."),
             prop("exec", Type::Text, "", "A program; the arguments of the line are its arguments."),
             prop("json", Type::Plain, "the whole answer", "The key of a JSON answer; dots for nesting."),
             WITHIN,
@@ -113,9 +116,26 @@ pub(super) const ROWS: &[NodeSpec] = &[
         ])
         .default("none: the build id is not asked for")
         .example("running-build http=\"http://127.0.0.1:9010/version\" json=\"commit\""),
-    node("abstract", &["service"], "Never runs; other services `use` it.").planned(),
-    node("allow", &["service"], "What the service may do.").repeats().planned(),
-    node("publish", &["service"], "Ports of a container.").repeats().planned(),
+    node("abstract", &["service"], "It never runs itself; other services `use` it.")
+        .args(&[arg("abstract", Type::Flag).optional()])
+        .default("#false")
+        .example("abstract"),
+    node("allow", &["service"], "What the processes may do, where the manager can hold them to it: one or more of `read= write= network=`.")
+        .props(&[
+            prop("read", Type::Plain, "", "`release:PATH` or `shared:PATH`."),
+            prop("write", Type::Plain, "", "`shared:PATH`."),
+            prop("network", Type::Flag, "#false", "Connections to elsewhere."),
+        ])
+        .repeats()
+        .default("what its user may do")
+        .example("allow write=\"shared:media\" network=#true")
+        .planned(),
+    node("publish", &["service"], "container: an address of the host and the port in the container that it leads to.")
+        .args(&[arg("address", Type::Address { unix: false }), arg("port", Type::Integer { min: 1, max: 65_535 })])
+        .repeats()
+        .default("none")
+        .example("publish \"127.0.0.1:8080\" 80")
+        .planned(),
 ];
 
 const VARIABLE: NodeSpec = node("*", &["env"], "One environment variable of the service.")

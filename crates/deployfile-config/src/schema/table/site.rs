@@ -49,5 +49,10 @@ pub(super) const ROWS: &[NodeSpec] = &[
         .args(&[arg("file", Type::Text).many()])
         .default("none")
         .example("try-files \"$uri\" \"/index.php\""),
-    node("snippet", &["site", "location"], "nginx configuration as it is.").repeats().planned(),
+    node("snippet", &["site", "location"], "nginx configuration as it is.")
+        .args(&[arg("text", Type::Text)])
+        .repeats()
+        .default("none")
+        .example("snippet \"client_max_body_size 20m;\"")
+        .planned(),
 ];

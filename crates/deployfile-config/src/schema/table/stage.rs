@@ -8,7 +8,7 @@ const NAMES: &[&str] = &[
     "prune", "revert", "failed",
 ];
 
-const ITEMS: &[&str] = &["stage", "before", "after"];
+const ITEMS: &[&str] = &["stage", "before", "after", "task"];
 
 const STEP: &[Prop] = &[
     prop("timeout", Type::Duration, "30m", "Wall clock; then the step's process group is killed."),
