@@ -1,8 +1,9 @@
-//! What people and programs are told: events of a run as lines or JSON, plans and tables as text.
+//! What people and programs are told: events of a run as lines or JSON, plans and tables as text, pages of error codes.
 //!
 //! What is here: words and layout, into any writer. What is deliberately not here: what happens, and who decides;
 //! reading a terminal; exit codes (they are the CLI's).
 
+pub mod codes;
 pub mod live;
 pub mod plan;
 pub mod table;

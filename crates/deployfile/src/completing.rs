@@ -55,9 +55,13 @@ pub(crate) fn plugins() -> ArgValueCandidates {
 pub(crate) fn services() -> ArgValueCandidates {
     offer(|known| [known.environments(), texts(known.opened.project.service_names())].concat())
 }
-/// Paths of settings that something sets.
-pub(crate) fn settings() -> ArgValueCandidates {
-    offer(|known| known.settings())
+/// Paths of settings that something sets, and error codes, which need no deployfile.
+pub(crate) fn explained() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let settings = Known::read().map(|known| known.settings()).unwrap_or_default();
+        let codes = deployfile_report::codes::pages().map(|page| page.code.to_owned());
+        settings.into_iter().take(MOST).chain(codes).map(CompletionCandidate::new).collect()
+    })
 }
 /// Releases that are there.
 pub(crate) fn releases() -> ArgValueCandidates {

@@ -52,6 +52,7 @@ fn names_of_the_file_are_offered() {
     assert_eq!(offered(&sandbox, &["plan", "--role", ""]), ["web"]);
     assert!(offered(&sandbox, &["exp"]).contains(&"explain".to_owned()));
     assert!(offered(&sandbox, &["explain", "app.r"]).contains(&"app.root".to_owned()));
+    assert_eq!(offered(&sandbox, &["explain", "config::conf"]), ["config::conflict"]);
     assert!(offered(&sandbox, &["apply", "--wa"]).contains(&"--wait".to_owned()));
 }
 

@@ -83,3 +83,69 @@ fn what_nothing_sets_has_its_default_and_what_is_not_there_is_said() {
     sandbox.write("deployfile.kdl", "deployfile 1\nretention { kep 3; }\n");
     sandbox.expect(3, &["explain", "retention.keep"]);
 }
+
+#[test]
+fn an_error_code_has_a_page_and_needs_no_deployfile() {
+    let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_deployfile"));
+    let told = sandbox.expect(0, &["explain", "config::conflict"]).out;
+    assert!(
+        told.starts_with("config::conflict\n\nOne setting has two values of the same strength"),
+        "{told}"
+    );
+    assert!(
+        told.contains("\n\nWhy: ") && told.contains("\n\nDo: ") && told.ends_with("\n\nExit: 3\n"),
+        "{told}"
+    );
+    assert!(told.contains("`(force)`") && !told.contains("**"), "{told}");
+
+    let json = sandbox.json(0, &["explain", "verify::health"]);
+    assert_eq!((json["format"].as_u64(), json["code"].as_str()), (Some(1), Some("verify::health")));
+    assert_eq!(json["exit"], serde_json::json!([6, 7]));
+    let page = json["page"].as_str().unwrap();
+    assert!(page.starts_with(json["summary"].as_str().unwrap()) && page.contains("Do: "), "{json}");
+}
+
+#[test]
+fn the_code_of_an_error_is_one_that_can_be_explained() {
+    let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_deployfile"));
+    let error = sandbox.json(3, &["plan"]);
+    let code = error["code"].as_str().unwrap();
+    assert_eq!(sandbox.json(0, &["explain", code])["exit"], serde_json::json!([error["exit"]]));
+}
+
+#[test]
+fn an_area_lists_its_codes_and_colons_alone_all() {
+    let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_deployfile"));
+    let area = sandbox.expect(0, &["explain", "seal::"]).out;
+    assert!(area.lines().count() == 6 && area.lines().all(|line| line.starts_with("seal::")), "{area}");
+    assert!(
+        area.contains("seal::special-file    A socket, pipe or device stands in the release.\n"),
+        "{area}"
+    );
+    let all = sandbox.json(0, &["explain", "::"]);
+    let all = all["codes"].as_array().unwrap();
+    assert!(all.len() > 200 && all.iter().any(|one| one["code"] == "hook::veto"), "{}", all.len());
+}
+
+#[test]
+fn a_code_that_is_not_there_is_said_with_the_nearest() {
+    let sandbox = shop();
+    let help = |code: &str| {
+        let refused = sandbox.expect(2, &["explain", code]).err;
+        assert!(refused.starts_with("error[cli::code]: there is no error code"), "{refused}");
+        refused.lines().find_map(|line| line.trim().strip_prefix("help: ")).unwrap().to_owned()
+    };
+    assert_eq!(help("config::conflit"), "did you mean `config::conflict`?");
+    assert_eq!(help("hooks::veto"), "did you mean `hook::veto`?");
+    assert_eq!(help("config::zzzzzzzz"), "see those of the area: deployfile explain config::");
+    assert_eq!(help("zzz::"), "see all of them: deployfile explain ::");
+    assert_eq!(help("x::\u{1b}[31m"), "see all of them: deployfile explain ::");
+}
+
+/// What is asked for is a setting wherever a block's name comes first.
+#[test]
+fn a_setting_may_hold_colons() {
+    let sandbox = shop();
+    let refused = sandbox.expect(2, &["explain", "service.web::x", "staging"]).err;
+    assert!(refused.starts_with("error[cli::setting]"), "{refused}");
+}

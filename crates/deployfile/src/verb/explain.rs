@@ -1,4 +1,4 @@
-//! `explain`: the value of a setting, and every line that had a say in it.
+//! `explain`: the value of a setting, and every line that had a say in it; or the page of an error code.
 
 use crate::args::{ExplainArgs, Global};
 use crate::error::{CliError, Stop, exit};
@@ -7,11 +7,67 @@ use crate::terminal::Terminal;
 use deployfile_config::{Entry, Provenance};
 use deployfile_model::Name;
 use deployfile_record::FORMAT;
+use deployfile_report::codes::{self, Page};
 use deployfile_report::table::aligned;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 pub(crate) fn run(args: &ExplainArgs, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
+    match args.path.split_once("::") {
+        // The path of a setting may hold colons too, but only after the name of a block.
+        Some((area, name)) if !area.contains('.') => error_code(area, name, terminal),
+        _ => setting(args, global, terminal),
+    }
+}
+
+/// `area::name` is a page, `area::` lists those of an area, `::` all. No deployfile is looked for.
+fn error_code(area: &str, name: &str, terminal: Terminal) -> Result<u8, Stop> {
+    let code = format!("{area}::{name}");
+    if let Some(page) = codes::find(&code) {
+        if terminal.is_json() {
+            terminal.document(&document(page, Some(FORMAT)))?;
+        } else {
+            terminal.answer(&format!("{}\n\n{}", terminal.tone.strong(page.code), page.text()))?;
+        }
+        return Ok(exit::DONE);
+    }
+    let is_listed = |page: &Page| name.is_empty() && (area.is_empty() || page.code.starts_with(&code));
+    let pages: Vec<Page> = codes::pages().filter(is_listed).collect();
+    if pages.is_empty() {
+        return Err(unknown_code(area, &code).into());
+    }
+    if terminal.is_json() {
+        let pages: Vec<Value> = pages.into_iter().map(|page| document(page, None)).collect();
+        terminal.document(&json!({ "format": FORMAT, "codes": pages }))?;
+    } else {
+        let row = |page: &Page| vec![page.code.to_owned(), page.summary().to_owned()];
+        terminal.answer(&aligned(&pages.iter().map(row).collect::<Vec<_>>()))?;
+    }
+    Ok(exit::DONE)
+}
+
+fn document(page: Page, format: Option<u32>) -> Value {
+    let mut document =
+        json!({ "code": page.code, "summary": page.summary(), "page": page.text(), "exit": page.exits() });
+    if let Some(format) = format {
+        document["format"] = format.into();
+    }
+    document
+}
+
+fn unknown_code(area: &str, code: &str) -> CliError {
+    let message = format!("there is no error code `{}`", code.escape_debug());
+    let help = match codes::nearest(code) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if codes::areas().any(|known| known.name == area) => {
+            format!("see those of the area: deployfile explain {area}::")
+        }
+        None => "see all of them: deployfile explain ::".to_owned(),
+    };
+    CliError::new("cli::code", exit::USAGE, message).help(help)
+}
+
+fn setting(args: &ExplainArgs, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
     let opened = project::open(global, terminal)?;
     let environment = opened.environment(args.env.as_deref(), global)?;
     // What does not resolve is told as `check` tells it, and not explained.

@@ -58,5 +58,6 @@ pages! {
     settings: "docs/src/reference/settings.md",
     command_line: "docs/src/reference/command-line.md",
     exit_codes: "docs/src/reference/exit-codes.md",
+    errors: "docs/src/reference/errors.md",
     hook_wit: "docs/src/reference/hook-wit.md",
 }

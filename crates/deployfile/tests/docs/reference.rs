@@ -4,6 +4,7 @@
 use crate::{page, repository, updating};
 use deployfile_exec::drive;
 use deployfile_record::RunResult;
+use deployfile_report::codes;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -32,6 +33,61 @@ fn hold(path: &str, made: &str) {
 #[test]
 fn settings() {
     hold("docs/src/reference/settings.md", &program(&["schema"]));
+}
+
+#[test]
+fn errors() {
+    let mut made = String::from(
+        "# Errors\n\nAn error is told as `error[area::code]: what`. Each code has a page here; `deployfile explain CODE` \
+         shows the same, `deployfile explain ::` lists all codes. What the exit codes mean stands in \
+         [Exit codes](exit-codes.md); 0 is that of a warning.\n",
+    );
+    for area in codes::areas() {
+        let _ = write!(made, "\n## {}\n\n{}\n", area.name, area.about());
+        for page in area.pages() {
+            let _ = write!(made, "\n### `{}`\n\n{}\n", page.code, page.markdown);
+        }
+    }
+    hold("docs/src/reference/errors.md", &made);
+}
+
+/// The exit codes that pages name are those that there are.
+#[test]
+fn errors_end_with_exit_codes_that_there_are() {
+    let table = fs::read_to_string(repository().join("docs/src/reference/exit-codes.md")).unwrap();
+    for page in codes::pages() {
+        for exit in page.exits() {
+            assert!(table.contains(&format!("\n| {exit} | ")), "{} ends with {exit}", page.code);
+        }
+    }
+}
+
+/// What a page tells to type is a verb that there is, with options that it has.
+#[test]
+fn errors_name_commands_that_there_are() {
+    let mut commands = BTreeSet::new();
+    for page in codes::pages() {
+        let spans = page.markdown.split('`').skip(1).step_by(2);
+        commands.extend(spans.filter_map(|span| span.strip_prefix("deployfile ")));
+    }
+    assert!(commands.len() > 30, "{commands:?}");
+    for command in commands {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let is_lower = |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        let verbs: Vec<&str> =
+            words.iter().take_while(|word| is_lower(word) && !word.starts_with('-')).copied().collect();
+        // A word after the verb may be an environment.
+        let ask = |verbs: &[&str]| {
+            let asked = [verbs, &["--help"]].concat();
+            Command::new(env!("CARGO_BIN_EXE_deployfile")).args(asked).output().unwrap()
+        };
+        let help = ask(verbs.get(..2).unwrap_or(&verbs));
+        let help = String::from_utf8(help.stdout).unwrap() + &String::from_utf8(help.stderr).unwrap();
+        assert!(help.contains("Usage: ") && !help.contains("unrecognized"), "deployfile {command}: {help}");
+        for option in words.iter().filter(|word| word.starts_with("--") && word.len() > 2) {
+            assert!(help.contains(*option), "deployfile {command}: there is no {option}");
+        }
+    }
 }
 
 #[test]
