@@ -156,6 +156,14 @@ impl<'p> Block<'p> {
         }
     }
 
+    /// Takes the settings of these names out, undecided.
+    pub(crate) fn split_off(&mut self, names: &[&str]) -> Self {
+        let (out, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.settings).into_iter().partition(|((name, _), _)| names.contains(name));
+        self.settings = rest;
+        Self { settings: out, items: Vec::new() }
+    }
+
     /// Decides: puts what repeats in order, drops what was removed, and says which values are tied.
     pub(crate) fn settle(&mut self, path: &str, findings: &mut Findings<'_>) {
         self.items.sort_by_key(|item| item.scope.rank());

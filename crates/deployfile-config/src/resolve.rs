@@ -89,7 +89,7 @@ fn environment<'p>(
     let plugins = plugin::plugins(cx, &shared);
     not_built::collect(cx, &shared, &|_, _| true);
     let hosts = host::hosts(cx, layers, overrides);
-    let used = hosts.iter().flat_map(|h| &h.stages).flat_map(|(_, stage)| stage::hooks(stage));
+    let used = hosts.iter().flat_map(|h| h.stages.iter()).flat_map(|(_, stage)| stage::hooks(stage));
     let used: BTreeSet<Name> = used.cloned().collect();
     let plugins = plugins.into_iter().filter(|(name, _)| used.contains(name)).collect();
     let (app, source) = (app?, source?);

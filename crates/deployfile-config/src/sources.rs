@@ -30,7 +30,7 @@ impl At {
 /// One file that was read.
 #[derive(Debug)]
 struct File {
-    name: String,
+    name: Arc<str>,
     text: String,
     /// The byte at which each line begins.
     lines: Vec<u32>,
@@ -44,7 +44,7 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// Takes a file in and gives its number.
-    pub(crate) fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> u32 {
+    pub(crate) fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<String>) -> u32 {
         let text = text.into();
         let lines = std::iter::once(0).chain(line_starts(&text)).collect();
         self.files.push(Arc::new(File { name: name.into(), text, lines }));
@@ -58,7 +58,7 @@ impl Sources {
 
     /// The names of all files, in the order of their numbers.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().map(|file| file.name.as_str())
+        self.files.iter().map(|file| &*file.name)
     }
 
     /// The whole text of a file.
@@ -78,7 +78,7 @@ impl Sources {
         let line = file.line_of(at.offset);
         let start = file.lines[line] as usize;
         let before = file.text.get(start..at.offset as usize).unwrap_or("");
-        Place::new(&file.name, line as u32 + 1, before.chars().count() as u32 + 1)
+        Place::new(Arc::clone(&file.name), line as u32 + 1, before.chars().count() as u32 + 1)
     }
 
     /// The line in which a stretch begins, from 1; much cheaper than [`Sources::place`] in a long line.

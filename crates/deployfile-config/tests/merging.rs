@@ -151,7 +151,7 @@ fn import_order_never_decides_a_value() {
         let mut spec = project.spec(&Name::new("local").unwrap(), &BTreeMap::new()).unwrap().0;
         // Where something was first mentioned may differ, values may not.
         spec.retention.place = spec.app.place.clone();
-        spec.hosts[0].services[0].place = spec.app.place.clone();
+        std::sync::Arc::make_mut(&mut spec.hosts[0].services)[0].place = spec.app.place.clone();
         spec
     };
     let first = values("abc");
@@ -173,7 +173,8 @@ fn merging_with_nothing_changes_nothing() {
     let mut merged = project.spec(&Name::new("local").unwrap(), &BTreeMap::new()).unwrap().0;
     let plain = spec(&text, "local");
     merged.retention.place = plain.retention.place.clone();
-    merged.hosts[0].services[0].place = plain.hosts[0].services[0].place.clone();
+    std::sync::Arc::make_mut(&mut merged.hosts[0].services)[0].place =
+        plain.hosts[0].services[0].place.clone();
     assert_eq!(merged, plain);
 }
 

@@ -114,7 +114,7 @@ fn environment_and_variables() {
     assert_eq!(spec.hosts[2].env.len(), 2);
     let vars: Vec<_> = spec.hosts[0].vars.iter().map(|(k, v)| (k.as_str(), v.raw.as_str())).collect();
     assert_eq!(vars, [("port", "9999"), ("python_version", "3.11")]);
-    assert_eq!(spec.hosts[0].vars["port"].place.file, "--set");
+    assert_eq!(&*spec.hosts[0].vars["port"].place.file, "--set");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::units::{Bytes, Millis};
 use crate::{HostPath, Name, Place, RelPath, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything that should be true of one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +127,7 @@ pub enum ShareMode {
     Hardlink,
 }
 
-/// One host with all that applies to it.
+/// One host with all that applies to it. What hosts have alike they share: a thousand hosts of one role are one list of services.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// Its name.
@@ -140,15 +141,15 @@ pub struct Host {
     /// Environment of steps, tasks and services.
     pub env: BTreeMap<String, EnvValue>,
     /// Data that outlives releases.
-    pub shared: Vec<Shared>,
+    pub shared: Arc<Vec<Shared>>,
     /// Links that leave the release, or stand in it.
-    pub links: Vec<Link>,
+    pub links: Arc<Vec<Link>>,
     /// What the file puts into stages.
-    pub stages: BTreeMap<Stage, StageSpec>,
+    pub stages: Arc<BTreeMap<Stage, StageSpec>>,
     /// Services, sorted by name.
-    pub services: Vec<Service>,
+    pub services: Arc<Vec<Service>>,
     /// Sites, sorted by name.
-    pub sites: Vec<Site>,
+    pub sites: Arc<Vec<Site>>,
     /// Where it was written.
     pub place: Place,
 }

@@ -20,13 +20,13 @@ pub(crate) fn rendered(
 ) -> Result<Vec<(FileEffect, Why)>, Vec<Refusal>> {
     let mut out = Vec::new();
     let mut refusals = Vec::new();
-    for service in &context.host.services {
+    for service in context.host.services.iter() {
         match services::rendered(context, service) {
             Ok(files) => out.extend(files.into_iter().map(|file| (file, setting(&service.place)))),
             Err(refusal) => refusals.push(refusal),
         }
     }
-    for site in &context.host.sites {
+    for site in context.host.sites.iter() {
         match site_file(context, site) {
             Ok(file) => out.push((file, setting(&site.place))),
             Err(refusal) => refusals.push(refusal),

@@ -9,6 +9,7 @@ use deployfile_record::HookCall;
 use deployfile_record::observation::PluginFacts;
 use deployfile_record::plan::Finding;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The call of a `hook` line.
 pub(crate) fn call(
@@ -55,7 +56,7 @@ pub(crate) fn refusals(context: &HostContext<'_>) -> Vec<Refusal> {
 /// The same, for the hooks of some stages only.
 pub(crate) fn refusals_in(context: &HostContext<'_>, stages: &[Stage]) -> Vec<Refusal> {
     let mut host = context.host.clone();
-    host.stages.retain(|stage, _| stages.contains(stage));
+    Arc::make_mut(&mut host.stages).retain(|stage, _| stages.contains(stage));
     of_host(&host, context.spec, &context.observation.plugins)
 }
 

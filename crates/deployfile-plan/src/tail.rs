@@ -40,7 +40,7 @@ pub(crate) fn append(list: &mut Listing, way: Way<'_>) {
 pub(crate) fn of_host(context: &HostContext<'_>) -> Result<Tail, Refusal> {
     let mut probes = Vec::new();
     let mut effects = Vec::new();
-    for service in &context.host.services {
+    for service in context.host.services.iter() {
         let (effect, mut more) = services::tail_of(context, service)?;
         effects.push(effect);
         probes.append(&mut more);

@@ -208,7 +208,7 @@ impl<'a> Writer<'a> {
 
     fn link(&mut self) {
         let context = self.context;
-        for shared in &context.host.shared {
+        for shared in context.host.shared.iter() {
             let kind = if shared.directory { "directory" } else { "file" };
             let what = format!("shared {kind} {}", shared.path);
             let effect = Effect::EnsureShared {

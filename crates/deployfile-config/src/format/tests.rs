@@ -132,7 +132,7 @@ fn what_is_not_kdl_is_refused_like_anywhere() {
         match format("a.kdl", text.as_bytes().to_vec()) {
             Err(FormatError::Invalid(found)) => {
                 assert!(
-                    found.iter().any(|d| d.code == code && d.place.file == "a.kdl"),
+                    found.iter().any(|d| d.code == code && &*d.place.file == "a.kdl"),
                     "{text:?}: {found:?}"
                 );
             }

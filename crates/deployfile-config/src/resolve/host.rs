@@ -2,15 +2,18 @@
 
 use super::layers::{Layer, Layers, Part};
 use super::line::{Line, name};
-use super::{Cx, service, site, stage};
+use super::{Cx, not_built, service, site, stage};
 use crate::diagnostic::Findings;
 use crate::lookups::Where;
 use crate::merge::Block;
 use crate::overrides::Overrides;
 use crate::tree::{Node, Value};
+use deployfile_model::site::Site;
 use deployfile_model::spec::{Connect, Host, Link, Shared};
-use deployfile_model::{EnvValue, Name, RelPath, Text};
-use std::collections::BTreeMap;
+use deployfile_model::stage::StageSpec;
+use deployfile_model::{EnvValue, Name, RelPath, Service, Stage, Text};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The roles of each service or site that stands in the block of one, for the rule that it runs where that role is.
 pub(super) struct Around<'p> {
@@ -18,39 +21,97 @@ pub(super) struct Around<'p> {
     pub(super) sites: BTreeMap<&'p str, Vec<&'p str>>,
 }
 
+/// What a host can have for itself without being another one in anything else, but for the variables that there are.
+const LIGHT: [&str; 3] = ["vars", "env", "connect"];
+
+/// What may stand in a host's own block for that.
+const OWN: [&str; 5] = ["vars", "env", "connect", "roles", "use"];
+
+/// What hosts of the same roles start from.
+struct Base<'p> {
+    roles: Vec<Name>,
+    /// [`LIGHT`] of it, undecided.
+    light: Block<'p>,
+    /// And all the rest.
+    heavy: Block<'p>,
+    /// What was worked out for such hosts: by their own blocks that say more than [`OWN`], and by their variables.
+    rests: BTreeMap<(Vec<usize>, BTreeSet<String>), Rest>,
+}
+
+/// What hosts share.
+#[derive(Clone)]
+struct Rest {
+    shared: Arc<Vec<Shared>>,
+    links: Arc<Vec<Link>>,
+    stages: Arc<BTreeMap<Stage, StageSpec>>,
+    services: Arc<Vec<Service>>,
+    sites: Arc<Vec<Site>>,
+}
+
 /// The hosts of the environment, sorted by name.
 pub(super) fn hosts<'p>(cx: &mut Cx<'p, '_>, layers: &Layers<'p>, overrides: &'p Overrides) -> Vec<Host> {
     let around = Around { services: layers.roles_around("service"), sites: layers.roles_around("site") };
-    let mut bases: BTreeMap<Vec<&str>, Block<'p>> = BTreeMap::new();
-    // By the roles that they carry and the layers of their own.
-    let mut alike: BTreeMap<(Vec<&str>, Vec<usize>), (Host, Option<Connect>)> = BTreeMap::new();
+    let mut bases: BTreeMap<Vec<&str>, Base<'p>> = BTreeMap::new();
     let mut hosts = Vec::with_capacity(layers.hosts.len());
     for (written, of_host) in &layers.hosts {
         let Ok(name) = Name::new(written.as_str()) else { continue };
         let roles = roles(written, &of_host.layers, &mut cx.findings);
-        let own: Vec<&Layer<'p>> = own(&of_host.layers, &roles).collect();
-        let key = (roles, own.iter().map(|layer| layer.identity()).collect());
-        let (host, connect) = match alike.get(&key) {
-            Some(host) => host.clone(),
+        let own: Vec<&Layer<'p>> = of_host.layers.iter().filter(|layer| layer.applies_to(&roles)).collect();
+        let base = bases.entry(roles.clone()).or_insert_with(|| Base::new(layers, &roles));
+        cx.who = match roles.as_slice() {
+            [] => format!("host `{name}`"),
+            roles => format!("host `{name}` ({})", roles.join(", ")),
+        };
+        let mut light = base.light.clone();
+        own.iter().for_each(|layer| layer.lay(&mut light, is_light));
+        light.apply("", overrides.nodes(), overrides.scope());
+        light.settle("", &mut cx.findings);
+        not_built::collect(cx, &light, &|kind, _| kind == "connect");
+        cx.vars = free(&light, "vars").into_iter().map(|(name, _)| name.to_owned()).collect();
+        let heavy: Vec<&Layer<'p>> = own.into_iter().filter(|layer| layer.sets_more_than(&OWN)).collect();
+        let key = (heavy.iter().map(|layer| layer.identity()).collect(), cx.vars.clone());
+        let rest = match base.rests.get(&key) {
+            Some(rest) => rest.clone(),
             None => {
-                let base = bases.entry(key.0.clone()).or_insert_with(|| layers.merge(Part::Host, &key.0));
-                let mut block = base.clone();
-                own.iter().for_each(|layer| layer.lay(&mut block, |node| Part::Host.holds(node)));
-                let host = resolve(cx, block, &name, &key.0, &around, overrides);
-                alike.insert(key, host.clone());
-                host
+                let mut block = base.heavy.clone();
+                let is_heavy = |node: &Node| Part::Host.holds(node) && !is_light(node);
+                heavy.iter().for_each(|layer| layer.lay(&mut block, is_heavy));
+                let rest = rest(cx, block, &roles, &around);
+                base.rests.insert(key, rest.clone());
+                rest
             }
         };
-        let place = cx.place(of_host.first.name.at);
-        let connect = connect.unwrap_or(if written == "localhost" { Connect::Local } else { Connect::Ssh });
-        hosts.push(Host { name, place, connect, ..host });
+        let vars = free(&light, "vars").into_iter();
+        let vars = vars.map(|(name, value)| (name.to_owned(), cx.text(value, Where::Variable))).collect();
+        let Rest { shared, links, stages, services, sites } = rest;
+        hosts.push(Host {
+            connect: connect(&light, written),
+            roles: base.roles.clone(),
+            vars,
+            env: environment(cx, &light, Where::Step),
+            shared,
+            links,
+            stages,
+            services,
+            sites,
+            place: cx.place(of_host.first.name.at),
+            name,
+        });
     }
     hosts
 }
 
-/// The layers that make a host with these roles another one than the next.
-fn own<'l, 'p>(layers: &'l [Layer<'p>], roles: &[&str]) -> impl Iterator<Item = &'l Layer<'p>> {
-    layers.iter().filter(|layer| layer.sets_more_than_roles() && layer.applies_to(roles))
+fn is_light(node: &Node) -> bool {
+    LIGHT.contains(&node.name.text.as_str())
+}
+
+impl<'p> Base<'p> {
+    fn new(layers: &Layers<'p>, roles: &[&str]) -> Self {
+        let mut heavy = layers.merge(Part::Host, roles);
+        let light = heavy.split_off(&LIGHT);
+        let roles = roles.iter().filter_map(|role| Name::new(*role).ok()).collect();
+        Self { roles, light, heavy, rests: BTreeMap::new() }
+    }
 }
 
 /// What is merged for a host; without one, what every host of the environment has.
@@ -81,49 +142,19 @@ fn roles<'p>(host: &str, layers: &[Layer<'p>], findings: &mut Findings<'_>) -> V
     roles
 }
 
-fn resolve<'p>(
-    cx: &mut Cx<'p, '_>,
-    mut block: Block<'p>,
-    host: &Name,
-    roles: &[&'p str],
-    around: &Around<'p>,
-    overrides: &'p Overrides,
-) -> (Host, Option<Connect>) {
-    block.apply("", overrides.nodes(), overrides.scope());
+fn rest<'p>(cx: &mut Cx<'p, '_>, mut block: Block<'p>, roles: &[&'p str], around: &Around<'p>) -> Rest {
     block.inherit();
     block.settle("", &mut cx.findings);
-    cx.who = match roles {
-        [] => format!("host `{host}`"),
-        roles => format!("host `{host}` ({})", roles.join(", ")),
-    };
-    cx.vars = block
-        .get("vars")
-        .map(|s| s.block.settings.keys().map(|(name, _)| (*name).to_owned()).collect())
-        .unwrap_or_default();
     for (value, position) in cx.pending.clone() {
         cx.variables(value, position);
     }
-    let vars = free(&block, "vars")
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), cx.text(value, Where::Variable)))
-        .collect();
-    let env = environment(cx, &block, Where::Step);
-    let services = service::services(cx, &block, roles, &around.services);
-    let sites = site::sites(cx, &block, roles, &around.sites);
-    let host = Host {
-        name: host.clone(),
-        roles: roles.iter().filter_map(|r| Name::new(*r).ok()).collect(),
-        connect: Connect::Local,
-        vars,
-        env,
-        shared: shared(cx, &block),
-        links: block.items("link").filter_map(|node| link(cx, node)).collect(),
-        stages: stage::stages(cx, &block),
-        services,
-        sites,
-        place: cx.place(cx.main()),
-    };
-    (host, connect(&block))
+    Rest {
+        services: Arc::new(service::services(cx, &block, roles, &around.services)),
+        sites: Arc::new(site::sites(cx, &block, roles, &around.sites)),
+        shared: Arc::new(shared(cx, &block)),
+        links: Arc::new(block.items("link").filter_map(|node| link(cx, node)).collect()),
+        stages: Arc::new(stage::stages(cx, &block)),
+    }
 }
 
 /// The free names of `env` or `vars` with their values.
@@ -184,7 +215,11 @@ fn link<'p>(cx: &mut Cx<'p, '_>, node: &'p Node) -> Option<Link> {
 }
 
 /// How the host is reached; without a word about it this is decided by its name.
-fn connect(block: &Block<'_>) -> Option<Connect> {
-    let how = block.get("connect")?.line()?.args.first().and_then(name)?;
-    Some(if how.as_str() == "local" { Connect::Local } else { Connect::Ssh })
+fn connect(block: &Block<'_>, host: &str) -> Connect {
+    let how = block.get("connect").and_then(|setting| setting.line()?.args.first().and_then(name));
+    match how {
+        Some(how) if how.as_str() == "local" => Connect::Local,
+        None if host == "localhost" => Connect::Local,
+        _ => Connect::Ssh,
+    }
 }

@@ -253,9 +253,9 @@ impl<'p> Layer<'p> {
         self.nodes.as_ptr() as usize
     }
 
-    /// Whether the layer sets anything for a host besides the roles that it carries.
-    pub(super) fn sets_more_than_roles(&self) -> bool {
-        self.nodes.iter().any(|node| !matches!(node.name.text.as_str(), "roles" | "use") && !node.bad)
+    /// Whether the layer sets anything else than these.
+    pub(super) fn sets_more_than(&self, names: &[&str]) -> bool {
+        self.nodes.iter().any(|node| !names.contains(&node.name.text.as_str()) && !node.bad)
     }
 }
 

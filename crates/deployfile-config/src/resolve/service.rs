@@ -30,8 +30,8 @@ pub(super) fn services<'p>(
     let runs =
         |id: &str, setting: &Setting<'p>| !is_abstract(setting) && runs_here(setting, around.get(id), roles);
     let here: Vec<_> = block.named("service").filter(|(id, setting)| runs(id, setting)).collect();
-    let complete: Vec<bool> =
-        here.iter().map(|(id, setting)| has_its_bases(cx, block, id, setting)).collect();
+    let all: BTreeMap<&str, &Setting<'_>> = block.named("service").collect();
+    let complete: Vec<bool> = here.iter().map(|(id, setting)| has_its_bases(cx, &all, id, setting)).collect();
     one_service_at_an_address(cx, &here);
     let names: BTreeSet<&str> = here.iter().map(|(id, _)| *id).collect();
     not_built::collect(cx, block, &|kind, id| kind != "service" || names.contains(id));
@@ -45,9 +45,13 @@ fn is_abstract(setting: &Setting<'_>) -> bool {
 }
 
 /// What a service uses must be there on every host on which it runs, and must not use the service itself.
-fn has_its_bases(cx: &mut Cx<'_, '_>, block: &Block<'_>, id: &str, setting: &Setting<'_>) -> bool {
+fn has_its_bases(
+    cx: &mut Cx<'_, '_>,
+    all: &BTreeMap<&str, &Setting<'_>>,
+    id: &str,
+    setting: &Setting<'_>,
+) -> bool {
     let before = cx.findings.said();
-    let all: BTreeMap<&str, &Setting<'_>> = block.named("service").collect();
     for value in setting.block.get("use").map(Setting::arguments).unwrap_or_default() {
         let Some(base) = value.text() else { continue };
         if !all.contains_key(base) {
@@ -56,7 +60,7 @@ fn has_its_bases(cx: &mut Cx<'_, '_>, block: &Block<'_>, id: &str, setting: &Set
                 .error("config::undeclared", value.at, message)
                 .help("declare it at the top level, or where this one is declared")
                 .maybe_help(did_you_mean(base, all.keys().copied()));
-        } else if let Some(circle) = circle(&all, id, base) {
+        } else if let Some(circle) = circle(all, id, base) {
             cx.findings
                 .error("config::use", value.at, format!("service `{id}` uses itself: {circle}"))
                 .help("delete one of the `use`s");
