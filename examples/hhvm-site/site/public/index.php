@@ -1,0 +1,2 @@
+<?php
+echo "<h1>Forum</h1>\n";
