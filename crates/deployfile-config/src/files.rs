@@ -8,6 +8,11 @@ pub trait Files {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError>;
     /// The names of what is in a directory, in any order; `""` is the folder itself.
     fn list(&self, dir: &str) -> Result<Vec<String>, FileError>;
+    /// Whether a path that stays in the folder leads out of it all the same, by a link. What is not there does not.
+    fn leads_out(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
 }
 
 /// Why a file could not be read.
@@ -36,22 +41,35 @@ impl fmt::Display for FileError {
 impl std::error::Error for FileError {}
 
 /// `path` as it stands in a file in `folder`, relative to the main deployfile's folder and without `.` and `..`;
-/// `None` when it is absolute or leaves that folder.
+/// `None` when it leaves that folder. A file that stands outside, as the main file names it, has its own folder instead.
 pub(crate) fn resolve(folder: &str, path: &str) -> Option<String> {
-    if path.starts_with('/') {
-        return None;
-    }
-    let mut parts: Vec<&str> = folder.split('/').filter(|p| !p.is_empty()).collect();
-    for part in path.split('/') {
+    let path = normal(folder, path);
+    let of_outside =
+        || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/') && !rest.starts_with("/.."));
+    (!is_outside(&path) || (is_outside(folder) && of_outside())).then_some(path)
+}
+
+/// `path` as it stands in a file in `folder`, without `.`, and with `..` only at its beginning. It is absolute when it
+/// was written so.
+pub(crate) fn normal(folder: &str, path: &str) -> String {
+    let from = if path.starts_with('/') { "" } else { folder };
+    let is_absolute = path.starts_with('/') || from.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in from.split('/').chain(path.split('/')) {
         match part {
             "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            // There is nothing above `/`.
+            ".." if is_absolute => {}
             part => parts.push(part),
         }
     }
-    Some(parts.join("/"))
+    if is_absolute { format!("/{}", parts.join("/")) } else { parts.join("/") }
+}
+
+/// Whether a path that [`normal`] gave leaves the main deployfile's folder.
+pub(crate) fn is_outside(path: &str) -> bool {
+    path.starts_with('/') || path == ".." || path.starts_with("../")
 }
 
 /// The folder of a file, `""` for one beside the main deployfile.
@@ -94,6 +112,21 @@ mod tests {
         assert_eq!(resolve("x", "../b.kdl").as_deref(), Some("b.kdl"));
         assert_eq!(resolve("x", "../../b.kdl"), None);
         assert_eq!(resolve("", "/b.kdl"), None);
+        assert_eq!(resolve("a", ".."), Some(String::new()));
+        assert_eq!(resolve("", ".."), None);
+    }
+
+    #[test]
+    fn a_file_outside_has_its_own_folder() {
+        assert_eq!(resolve("../shared", "t/a.j2").as_deref(), Some("../shared/t/a.j2"));
+        assert_eq!(resolve("../shared", "../shared/a.j2").as_deref(), Some("../shared/a.j2"));
+        assert_eq!(resolve("../shared", "../sharedmore/a.j2"), None);
+        assert_eq!(resolve("../..", "../a.j2"), None);
+        assert_eq!(resolve("/etc/shop", "a.j2").as_deref(), Some("/etc/shop/a.j2"));
+        assert_eq!(resolve("/etc/shop", "../a.j2"), None);
+        assert_eq!(normal("..", "../../a"), "../../../a");
+        assert_eq!(normal("/etc", "../../../a"), "/a");
+        assert_eq!(normal("a/b", "/x/./y//z/.."), "/x/y");
     }
 
     #[test]

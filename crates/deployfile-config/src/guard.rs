@@ -9,6 +9,8 @@ use crate::sources::At;
 
 /// Bytes of one file.
 pub const MAX_FILE: usize = 16 << 20;
+/// Tokens of one project: words, values, punctuation, line ends. Each takes some 500 bytes while it is parsed.
+pub const MAX_TOKENS: usize = 400_000;
 /// Blocks within blocks.
 pub const MAX_DEPTH: usize = 64;
 /// `/-` within `/-`.
@@ -56,6 +58,16 @@ pub(crate) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {
         return Err(refuse(NOT_TEXT, message, "save it with LF (or CRLF) line ends"));
     }
     Ok(text)
+}
+
+/// The project has no room for this token of file number `file`.
+pub(crate) fn too_many(file: u32, token: &Token, findings: &mut Findings<'_>) {
+    let at = At { file, offset: token.start as u32, len: 1 };
+    let message = format!("the deployfile has more than {MAX_TOKENS} words, values and line ends");
+    findings
+        .error("config::too-large", at, message)
+        .label("no further than here")
+        .help("say what is alike once: with roles, ranges of hosts (`web[1:40]`), or `use`");
 }
 
 /// What the guard thinks of a file.

@@ -32,16 +32,7 @@ pub struct Loaded {
 /// possible without choosing an environment. With mistakes in it, what can still be said about each environment is
 /// said too.
 pub fn load(files: &dyn Files, main: &str) -> Loaded {
-    let mut loader = Loader {
-        files,
-        sources: Sources::default(),
-        list: Vec::new(),
-        trees: Vec::new(),
-        open: Vec::new(),
-        done: BTreeSet::new(),
-        templates: BTreeMap::new(),
-        complete: true,
-    };
+    let mut loader = Loader::new(files);
     loader.file(main, None);
     let Loader { sources, mut list, trees, templates, complete, .. } = loader;
     let files = sources.names().map(str::to_owned).collect();
@@ -62,6 +53,28 @@ pub fn load(files: &dyn Files, main: &str) -> Loaded {
     Loaded { project: Some(project), diagnostics: list.into(), files }
 }
 
+/// Reads a part of a deployfile that no main file imports, and checks it as far as that is possible alone: it needs no
+/// `deployfile 1`, and what it names may be declared elsewhere.
+pub fn load_part(files: &dyn Files, part: &str) -> Diagnostics {
+    let mut loader = Loader { is_part: true, complete: false, ..Loader::new(files) };
+    loader.file(part, None);
+    let Loader { sources, mut list, trees, templates, complete, .. } = loader;
+    let project = Project { sources, trees, templates };
+    let mut findings = Findings::new(&project.sources);
+    references::check(&project, complete, &mut findings);
+    list.extend(findings.into_list());
+    list.into()
+}
+
+/// What to do about an import that leaves the folder.
+const NAME_IT: &str =
+    "put it beneath that folder, or name it in the main file: `import \"PATH\" outside=#true`";
+
+/// `import "…" outside=#true`
+fn is_outside(import: &Node) -> bool {
+    import.prop("outside").is_some_and(|value| value.data == Data::Bool(true))
+}
+
 /// What may be missing only because the line that sets it was wrong, and was reported as that.
 fn follows_from_others(code: &str) -> bool {
     !matches!(code, "config::conflict")
@@ -79,9 +92,31 @@ struct Loader<'f> {
     templates: BTreeMap<String, String>,
     /// Every file could be read and parsed.
     complete: bool,
+    /// The first file is a part of one, and not the main file.
+    is_part: bool,
+    /// What the main file imports from outside its folder.
+    outside: BTreeSet<String>,
+    /// Tokens that the project may still have.
+    room: usize,
 }
 
-impl Loader<'_> {
+impl<'f> Loader<'f> {
+    fn new(files: &'f dyn Files) -> Self {
+        Self {
+            files,
+            sources: Sources::default(),
+            list: Vec::new(),
+            trees: Vec::new(),
+            open: Vec::new(),
+            done: BTreeSet::new(),
+            templates: BTreeMap::new(),
+            complete: true,
+            is_part: false,
+            outside: BTreeSet::new(),
+            room: guard::MAX_TOKENS,
+        }
+    }
+
     /// Reads one file and what it imports. `from` is the line that names it.
     fn file(&mut self, path: &str, from: Option<At>) {
         if !self.done.insert(path.to_owned()) {
@@ -94,8 +129,8 @@ impl Loader<'_> {
         let file = self.sources.add(path, text);
         let sources = self.sources.clone();
         let mut findings = Findings::new(&sources);
-        let tree = parse::parse(&sources, file, &mut findings).map(|mut nodes| {
-            header(&nodes, file, from.is_none(), &mut findings);
+        let tree = parse::parse(&sources, file, &mut self.room, &mut findings).map(|mut nodes| {
+            header(&nodes, file, from.is_none() && !self.is_part, &mut findings);
             check::check(&mut nodes, &mut findings);
             nodes
         });
@@ -104,8 +139,13 @@ impl Loader<'_> {
             self.complete = false;
             return;
         };
+        let imports = || nodes.iter().filter(|n| n.name.text == "import" && !n.bad);
+        if from.is_none() {
+            let named = imports().filter(|n| is_outside(n)).filter_map(|n| n.args.first()?.text());
+            self.outside = named.map(|text| files::normal(files::folder(path), text)).collect();
+        }
         self.open.push(path.to_owned());
-        for node in nodes.iter().filter(|n| n.name.text == "import" && !n.bad) {
+        for node in imports() {
             self.import(path, node);
         }
         self.open.pop();
@@ -142,11 +182,11 @@ impl Loader<'_> {
     /// `import "x/*.kdl"`.
     fn import(&mut self, importer: &str, node: &Node) {
         let Some((value, text)) = node.args.first().and_then(|v| Some((v, v.text()?))) else { return };
-        let Some(path) = files::resolve(files::folder(importer), text) else {
-            let message = format!("`{text}` leaves the folder of the main deployfile");
-            let help = "imports are relative paths that stay beneath it";
+        let path = files::normal(files::folder(importer), text);
+        if let Err((message, help)) = self.may_be_imported(&path, node) {
+            self.complete = false;
             return self.error(value.at, "config::import", message, Some(help));
-        };
+        }
         let paths = match self.glob(&path) {
             Ok(paths) => paths,
             Err((message, help)) => {
@@ -169,8 +209,36 @@ impl Loader<'_> {
                 let message = format!("a project has at most {MAX_FILES} files");
                 return self.error(value.at, "config::import", message, None);
             }
+            if !self.outside.contains(&path) && self.files.leads_out(&path) {
+                let message = format!("`{path}` is a link that leaves the folder of the main deployfile");
+                self.complete = false;
+                self.error(value.at, "config::import", message, Some(NAME_IT));
+                continue;
+            }
             self.file(&path, Some(value.at));
         }
+    }
+
+    /// Only what the main file itself names may stand outside its folder: one look at that file tells all there is.
+    fn may_be_imported(&self, path: &str, node: &Node) -> Result<(), (String, &'static str)> {
+        let is_main = self.open.len() == 1;
+        if is_outside(node) && !is_main {
+            let message = "`outside=` may stand in the main file only".to_owned();
+            return Err((message, NAME_IT));
+        }
+        if is_outside(node) && path.contains(['*', '?']) {
+            let message = format!("what stands outside is named file by file, and `{path}` holds `*` or `?`");
+            return Err((message, "write one import for each file"));
+        }
+        if is_outside(node) && !files::is_outside(path) && !self.files.leads_out(path) {
+            let message = format!("`{path}` does not leave the folder of the main deployfile");
+            return Err((message, "delete `outside=`"));
+        }
+        if files::is_outside(path) && !self.outside.contains(path) {
+            let message = format!("`{path}` leaves the folder of the main deployfile");
+            return Err((message, NAME_IT));
+        }
+        Ok(())
     }
 
     /// The files that an import's path means, sorted by name.
@@ -244,7 +312,7 @@ impl Loader<'_> {
 }
 
 /// A mistake in a template, shown where it is in the template.
-fn in_template(path: &str, text: &str, error: &TemplateError) -> Diagnostic {
+pub(crate) fn in_template(path: &str, text: &str, error: &TemplateError) -> Diagnostic {
     let mut d = Diagnostic::error_in_file("config::template", path, format!("template: {}", error.reason));
     let line = error.line.unwrap_or(1).max(1);
     d.place.line = line as u32;

@@ -26,7 +26,20 @@ pub(crate) enum Where {
 }
 
 impl Where {
-    fn names(self, vars: &BTreeSet<String>) -> Names {
+    /// Where the line of setting `name` stands: in a block of `parent`, and in the nearest `around` of `service` and `app`.
+    pub(crate) fn of(name: &str, parent: &str, around: &str) -> Self {
+        match (name, parent, around) {
+            ("root", "app", _) => Where::Root,
+            ("release-id", "app", _) => Where::ReleaseId,
+            ("build-id", "app", _) => Where::BuildId,
+            ("source", ..) => Where::Source,
+            (_, "vars", _) => Where::Variable,
+            (_, _, "service") => Where::Service,
+            _ => Where::Step,
+        }
+    }
+
+    pub(crate) fn names(self, vars: &BTreeSet<String>) -> Names {
         let without = |left_out: &[&str]| Names::new(NAMES.into_iter().filter(|n| !left_out.contains(n)));
         let names = match self {
             Where::Root => Names::new(["app", "environment", "host"]),

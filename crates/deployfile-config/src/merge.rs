@@ -24,8 +24,10 @@ pub(crate) struct Scope<'p> {
     pub(crate) loose: bool,
     /// Through how many `use`s it came here.
     pub(crate) used: u8,
-    /// What was used: `profile` or `service`, and its name.
-    pub(crate) through: Option<(&'static str, &'p str)>,
+    /// The profile in which it stands.
+    pub(crate) profile: Option<&'p str>,
+    /// The service from which another took it over.
+    pub(crate) base: Option<&'p str>,
     /// `--set`.
     pub(crate) command_line: bool,
 }
@@ -60,7 +62,8 @@ impl Scope<'_> {
         if parts.is_empty() {
             parts.push("top level".to_owned());
         }
-        parts.extend(self.through.map(|(kind, name)| format!("{kind} {name}")));
+        parts.extend(named("profile", self.profile));
+        parts.extend(named("service", self.base));
         parts.join(", ")
     }
 }
@@ -351,6 +354,11 @@ impl<'p> Setting<'p> {
         self.winner().map(|d| d.node)
     }
 
+    /// The same without what the command line says.
+    pub(crate) fn line_of_the_file(&self) -> Option<&'p Node> {
+        strongest(self.plain_lines().filter(|d| !d.scope.command_line)).map(|d| d.node)
+    }
+
     /// The arguments that hold: those of the winner and, for lists, those of `(add)` at its strength or above.
     pub(crate) fn arguments(&self) -> Vec<&'p Value> {
         let skip = self.spec.identity();
@@ -367,10 +375,10 @@ impl<'p> Setting<'p> {
         d.has_marker("add") && self.winner().is_some_and(|winner| d.strength >= winner.strength)
     }
 
-    /// Where it was first mentioned.
+    /// Where it is declared: the definition with the fewest conditions that was not taken over, of several the first.
     pub(crate) fn at(&self) -> Option<At> {
-        let lines = self.lines.iter().chain(&self.mentions);
-        lines.map(|d| d.at()).min()
+        let all = self.lines.iter().chain(&self.mentions);
+        all.min_by_key(|d| (d.scope.used, d.scope.conditions(), d.at())).map(|d| d.at())
     }
 
     /// Two definitions of the same strength that do not fight. Keys of JSON that repeat in one block are an array.

@@ -1,6 +1,7 @@
 //! A deployfile with all that it imports, read and checked; what an environment is, is worked out on demand.
 
 use crate::diagnostic::Diagnostics;
+use crate::files;
 use crate::provenance::{self, Provenance};
 use crate::resolve;
 use crate::sources::Sources;
@@ -19,6 +20,23 @@ pub struct Project {
 }
 
 impl Project {
+    /// The files that say what is done: the main one first, then imports, templates and the components of plugins, as
+    /// paths from the main deployfile's folder. Each is named once; a component need not be there.
+    pub fn files(&self) -> Vec<String> {
+        let mut files: Vec<String> = self.sources.names().map(str::to_owned).collect();
+        files.extend(self.templates.keys().cloned());
+        let mut components = BTreeSet::new();
+        self.each(&mut |node| {
+            let blocks = node.children().iter().filter(|child| child.name.text == "component");
+            for value in blocks.filter_map(|child| child.args.first()) {
+                let folder = files::folder(self.sources.name(value.at.file));
+                components.extend(value.text().and_then(|text| files::resolve(folder, text)));
+            }
+        });
+        files.extend(components);
+        files
+    }
+
     /// The declared environments, sorted.
     pub fn environments(&self) -> Vec<Name> {
         self.names("environment")

@@ -7,6 +7,7 @@ use crate::schema::{BlockKind, NodeSpec, Several, TOP, schema};
 use crate::suggest::nearest;
 use deployfile_model::Place;
 use serde_json::{Value as Json, json};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Every setting of an environment that was set, by its path: `service.web.numprocs`.
@@ -26,7 +27,7 @@ pub struct Entry {
     pub default: &'static str,
     /// What it does.
     pub doc: &'static str,
-    /// All definitions, the winner first.
+    /// All definitions, the winner first, then the stronger ones.
     pub definitions: Vec<Origin>,
 }
 
@@ -162,12 +163,10 @@ impl Collector<'_> {
         let Some(winner) = setting.winner() else { return };
         let place = |d: &Definition<'_>| self.project.sources.place(d.at());
         let wins = |d: &Definition<'_>| std::ptr::eq(d.node, winner.node);
-        let mut definitions: Vec<_> = setting
-            .lines
-            .iter()
-            .map(|d| origin(d, setting.show(d.node), place(d), wins(d) || setting.holds(d)))
-            .collect();
-        definitions.sort_by_key(|d| (!d.wins, d.place.clone()));
+        let mut lines: Vec<_> = setting.lines.iter().map(|d| (wins(d) || setting.holds(d), d)).collect();
+        lines.sort_by_key(|(holds, d)| (!holds, Reverse(d.strength), d.at()));
+        let definitions =
+            lines.into_iter().map(|(holds, d)| origin(d, setting.show(d.node), place(d), holds)).collect();
         let spec = setting.spec;
         let values = setting.arguments();
         let value = match winner.node.props.is_empty() && !values.is_empty() {

@@ -5,11 +5,14 @@ mod rules;
 mod scopes;
 
 use crate::diagnostic::Findings;
+use crate::files::matches;
+use crate::load::in_template;
 use crate::lookups::{self, Where};
 use crate::project::Project;
 use crate::schema::{Arg, BlockKind, NodeSpec, TOP, Type, schema};
 use crate::suggest::did_you_mean;
 use crate::tree::{Node, Value};
+use deployfile_render::template::{TemplateError, used_variables};
 use std::collections::BTreeSet;
 
 /// Looks at every setting of the project. `complete`: every file could be read, so a name that is not declared is a
@@ -27,6 +30,9 @@ pub(crate) fn check(project: &Project, complete: bool, findings: &mut Findings<'
     };
     for (_, nodes) in &project.trees {
         walk.settings(nodes, TOP, TOP);
+    }
+    if complete {
+        templates(project, &walk.declared.vars, walk.findings);
     }
     scopes::check(project, complete, findings);
     if complete {
@@ -73,7 +79,7 @@ impl Walk<'_, '_> {
 
     /// Look-ups.
     fn values(&mut self, node: &Node, spec: &NodeSpec, parent: &str, around: &str) {
-        let position = position(spec.name, parent, around);
+        let position = Where::of(spec.name, parent, around);
         for (i, value) in node.args.iter().enumerate() {
             let arg: Option<&Arg> = spec.args.get(i).or(spec.args.last());
             if arg.is_some_and(|a| a.ty.takes_look_ups()) {
@@ -148,15 +154,20 @@ fn undeclared(
     }
 }
 
-fn position(name: &str, parent: &str, around: &str) -> Where {
-    match (name, parent, around) {
-        ("root", "app", _) => Where::Root,
-        ("release-id", "app", _) => Where::ReleaseId,
-        ("build-id", "app", _) => Where::BuildId,
-        ("source", ..) => Where::Source,
-        (_, "vars", _) => Where::Variable,
-        (_, _, "service") => Where::Service,
-        _ => Where::Step,
+/// Variables of templates that nothing declares. Whether a host has them is known when it is planned.
+fn templates(project: &Project, declared: &BTreeSet<String>, findings: &mut Findings<'_>) {
+    for (path, text) in &project.templates {
+        for (name, line) in used_variables(text).into_iter().filter(|(name, _)| !declared.contains(name)) {
+            let expression = format!("vars.{name}");
+            let reason = format!("no `vars.{name}` is declared");
+            let error = TemplateError { template: path.clone(), line, expression: Some(expression), reason };
+            let mut diagnostic = in_template(path, text, &error);
+            diagnostic.help = did_you_mean(&name, declared.iter().map(String::as_str));
+            if diagnostic.help.is_none() {
+                diagnostic.help(format!("declare it: `vars {{ {name} …; }}`"));
+            }
+            findings.push(diagnostic);
+        }
     }
 }
 
@@ -185,6 +196,8 @@ fn roles(project: &Project, findings: &mut Findings<'_>) {
         }
         _ => {}
     });
+    let named: BTreeSet<String> = wanted.iter().map(|value| value.as_text()).collect();
+    misspelt_roles(project, &named, &carried, findings);
     for value in wanted.into_iter().filter(|v| hosts && !carried.contains(&v.as_text())) {
         let name = value.as_text();
         findings
@@ -196,4 +209,38 @@ fn roles(project: &Project, findings: &mut Findings<'_>) {
             .help(format!("give it to one: `host … {{ roles {name}; }}`"))
             .maybe_help(did_you_mean(&name, carried.iter().map(String::as_str)));
     }
+}
+
+/// A role that a host carries and nothing is declared for may be a mere label, but not when it looks like one that something
+/// is declared for.
+fn misspelt_roles(
+    project: &Project,
+    named: &BTreeSet<String>,
+    carried: &BTreeSet<String>,
+    findings: &mut Findings<'_>,
+) {
+    // Of the others it is said that no host carries them.
+    let likely: Vec<&str> = named.intersection(carried).map(String::as_str).collect();
+    let mut globs: Vec<String> = Vec::new();
+    project.each(&mut |node| {
+        if node.name.text == "when" {
+            globs.extend(node.prop("role").map(Value::as_text));
+        }
+    });
+    let is_known = |role: &str| named.contains(role) || globs.iter().any(|glob| matches(glob, role));
+    project.each(&mut |node| {
+        let roles = node.children().iter().filter(|n| node.name.text == "host" && n.name.text == "roles");
+        for value in roles.flat_map(|n| &n.args) {
+            let role = value.as_text();
+            if let Some(help) = did_you_mean(&role, likely.iter().copied()).filter(|_| !is_known(&role)) {
+                findings
+                    .warning(
+                        "config::unused-role",
+                        value.at,
+                        format!("nothing is declared for the role `{role}`"),
+                    )
+                    .help(help);
+            }
+        }
+    });
 }

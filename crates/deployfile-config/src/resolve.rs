@@ -77,6 +77,7 @@ fn environment<'p>(
     let declared = layers.declared[0].name.at;
     cx.secrets = shared.named("secret").map(|(name, _)| name).collect();
     cx.plugins = shared.named("plugin").map(|(name, _)| name).collect();
+    cx.remote_plugins = plugin::remote(&shared);
     if layers.hosts.is_empty() {
         cx.findings
             .error("config::no-hosts", declared, format!("environment `{env}` has no hosts"))
@@ -113,6 +114,8 @@ struct Cx<'p, 's> {
     secrets: BTreeSet<&'p str>,
     /// The plugins of the environment.
     plugins: BTreeSet<&'p str>,
+    /// Those of them that are not built.
+    remote_plugins: BTreeSet<&'p str>,
     /// Texts of the environment that every host must be able to fill in.
     pending: Vec<(&'p Value, Where)>,
     /// What is asked for and not built, by its place.
@@ -128,6 +131,7 @@ impl<'p, 's> Cx<'p, 's> {
             who: String::new(),
             secrets: BTreeSet::new(),
             plugins: BTreeSet::new(),
+            remote_plugins: BTreeSet::new(),
             pending: Vec::new(),
             not_built: BTreeMap::new(),
         }

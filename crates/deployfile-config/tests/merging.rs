@@ -230,10 +230,26 @@ fn the_command_line_beats_all_and_only_knows_declared_variables() {
     let project: Project = project(&with("vars { (force)a 1; }\nenv { A \"{{ vars.a }}\"; }"));
     let env = Name::new("local").unwrap();
     let set = |key: &str| project.spec(&env, &BTreeMap::from([(key.to_owned(), "2".to_owned())]));
-    assert_eq!(set("vars.a").unwrap().0.hosts[0].vars["a"].raw, "2");
+    assert_eq!(set("vars.a").unwrap().0.hosts[0].vars["a"].text.raw, "2");
     let unknown = set("vars.b").unwrap_err().render(false);
     assert!(unknown.contains("there is no variable `b`") && unknown.contains("--set:1:1"), "{unknown}");
     assert!(set("app.root").unwrap_err().render(false).contains("names no variable"));
+}
+
+#[test]
+fn the_command_line_gives_what_the_file_says_that_a_variable_is() {
+    let project: Project = project(&with("vars { debug #false; port 80; name x; version 3.10; mode 0750; }"));
+    let env = Name::new("local").unwrap();
+    let set = |key: &str, value: &str| {
+        project.spec(&env, &BTreeMap::from([(format!("vars.{key}"), value.to_owned())]))
+    };
+    let kind = |key: &str, value: &str| set(key, value).unwrap().0.hosts[0].vars[key].kind;
+    use deployfile_model::spec::VariableKind::{Flag, Text, Whole};
+    assert_eq!((kind("debug", "true"), kind("port", "8080")), (Flag, Whole));
+    assert_eq!((kind("name", "5"), kind("version", "3.11"), kind("mode", "0700")), (Text, Text, Text));
+    let refused = set("debug", "yes").unwrap_err().render(false);
+    assert!(refused.contains("`vars.debug` is a flag, which `yes` is not"), "{refused}");
+    assert!(set("port", "http").is_err());
 }
 
 #[test]

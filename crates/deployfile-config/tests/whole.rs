@@ -112,9 +112,9 @@ fn environment_and_variables() {
         ])
     );
     assert_eq!(spec.hosts[2].env.len(), 2);
-    let vars: Vec<_> = spec.hosts[0].vars.iter().map(|(k, v)| (k.as_str(), v.raw.as_str())).collect();
+    let vars: Vec<_> = spec.hosts[0].vars.iter().map(|(k, v)| (k.as_str(), v.text.raw.as_str())).collect();
     assert_eq!(vars, [("port", "9999"), ("python_version", "3.11")]);
-    assert_eq!(&*spec.hosts[0].vars["port"].place.file, "--set");
+    assert_eq!(&*spec.hosts[0].vars["port"].text.place.file, "--set");
 }
 
 #[test]

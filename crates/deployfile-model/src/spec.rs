@@ -137,7 +137,7 @@ pub struct Host {
     /// How it is reached.
     pub connect: Connect,
     /// Variables for `{{ vars.x }}`; values may use other look-ups than `vars`.
-    pub vars: BTreeMap<String, Text>,
+    pub vars: BTreeMap<String, Variable>,
     /// Environment of steps, tasks and services.
     pub env: BTreeMap<String, EnvValue>,
     /// Data that outlives releases.
@@ -152,6 +152,27 @@ pub struct Host {
     pub sites: Arc<Vec<Site>>,
     /// Where it was written.
     pub place: Place,
+}
+
+/// A variable. In a look-up it is its text; a template sees what it is, so that `{% if vars.debug %}` means what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variable {
+    /// Its value.
+    pub text: Text,
+    /// What it was written as.
+    pub kind: VariableKind,
+}
+
+/// What a variable was written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VariableKind {
+    /// A string, or a number with a fraction or leading zeros: `3.10` stays `3.10`.
+    Text,
+    /// A whole number.
+    Whole,
+    /// `#true` or `#false`.
+    Flag,
 }
 
 /// How a host is reached.

@@ -40,6 +40,7 @@ pub(crate) fn plan(
             Err(more) => refusals.extend(more),
         }
     }
+    findings.extend(unseen(request));
     if hosts.is_empty() && refusals.is_empty() {
         refusals.push(no_hosts(request));
     }
@@ -68,11 +69,22 @@ pub(crate) fn plan(
 
 /// What the file asks for and no step does.
 fn not_built(request: &Request<'_>) -> Vec<Finding> {
-    let message = |it: &NotBuilt| {
-        format!("`{}` ({}) is not built yet: apply refuses it, no step is for it", it.what, it.place)
-    };
+    let message = |it: &NotBuilt| format!("`{}` ({}) is not built yet: apply refuses it", it.what, it.place);
     let finding = |it| Finding { severity: "warning".to_owned(), message: message(it) };
     request.spec.not_built.iter().map(finding).collect()
+}
+
+/// Hosts at which nobody looked.
+fn unseen(request: &Request<'_>) -> Option<Finding> {
+    let names: Vec<&str> =
+        request.observations.values().filter(|seen| seen.is_unseen).map(|seen| seen.host.as_str()).collect();
+    let who = match names.as_slice() {
+        [] => return None,
+        [one] => format!("host {one}"),
+        [first, .., last] => format!("{} hosts ({first} to {last})", names.len()),
+    };
+    let message = format!("not looked at, planned as for a first deploy: {who}");
+    Some(Finding { severity: "info".to_owned(), message })
 }
 
 fn no_hosts(request: &Request<'_>) -> Refusal {
@@ -253,10 +265,6 @@ pub(crate) fn bound(observation: &Observation) -> Bound {
 fn host_findings(context: &HostContext<'_>, plan: &HostPlan) -> Vec<Finding> {
     let mut out = hooks::findings(context);
     let observation = context.observation;
-    if observation.is_unseen {
-        let message = format!("host {} was not looked at: planned as a first deploy", observation.host);
-        out.push(Finding { severity: "info".to_owned(), message });
-    }
     let unknown: Vec<String> = observation
         .release_dirs
         .iter()

@@ -3,7 +3,7 @@
 use crate::apply::root_path;
 use crate::{Refusal, Request};
 use deployfile_model::secret::SecretRef;
-use deployfile_model::spec::{BuildIdRule, Layout, Link};
+use deployfile_model::spec::{BuildIdRule, Layout, Link, Variable};
 use deployfile_model::stage::Script;
 use deployfile_model::text::EnvValue;
 use deployfile_model::units::{Millis, UnixTime};
@@ -14,8 +14,9 @@ use deployfile_record::effect::{Call, Quoting};
 use deployfile_record::ledger::ReleaseFacts;
 use deployfile_record::observation::SourceFacts;
 use deployfile_record::{Command, Ledger, Observation, Piece, ReleaseRecord, ReleaseState};
-use deployfile_render::{Values, expr::fill};
-use std::collections::BTreeMap;
+use deployfile_render::Values;
+use deployfile_render::expr::{fill, lookups};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A host, what was seen on it, and the release that it gets.
 pub(crate) struct HostContext<'a> {
@@ -36,7 +37,7 @@ pub fn root_of(spec: &Spec, host: &Host) -> Result<HostPath, Refusal> {
     values.set("app", spec.app.name.as_str());
     values.set("environment", spec.environment.as_str());
     values.set("host", host.name.as_str());
-    fill_vars(&mut values, host)?;
+    fill_vars(&mut values, host, &[&spec.app.root])?;
     let text = fill_with(&values, &spec.app.root)?;
     root_path(&text).map_err(|why| {
         Refusal::new("config::root", why, "give an absolute path of its own, for example \"/srv/shop\"")
@@ -50,15 +51,24 @@ pub fn source_texts(spec: &Spec, host: &Host, texts: &[&Text]) -> Result<Vec<Str
     values.set("app", spec.app.name.as_str());
     values.set("environment", spec.environment.as_str());
     values.set("host", host.name.as_str());
-    fill_vars(&mut values, host)?;
+    fill_vars(&mut values, host, texts)?;
     texts.iter().map(|text| fill_with(&values, text)).collect()
 }
 
-fn fill_vars(values: &mut Values, host: &Host) -> Result<(), Refusal> {
-    for (name, text) in &host.vars {
-        let value = fill_with(values, text)?;
-        values.set_var(name, &value);
-    }
+/// The variables that these texts use. The others may name what is not known yet.
+fn fill_vars(values: &mut Values, host: &Host, texts: &[&Text]) -> Result<(), Refusal> {
+    let used: BTreeSet<String> = texts.iter().flat_map(|text| lookups(&text.raw)).collect();
+    let used = host.vars.iter().filter(|(name, _)| used.contains(&format!("vars.{name}")));
+    used.into_iter().try_for_each(|(name, variable)| fill_var(values, name, variable))
+}
+
+fn fill_all_vars(values: &mut Values, host: &Host) -> Result<(), Refusal> {
+    host.vars.iter().try_for_each(|(name, variable)| fill_var(values, name, variable))
+}
+
+fn fill_var(values: &mut Values, name: &str, variable: &Variable) -> Result<(), Refusal> {
+    let value = fill_with(values, &variable.text)?;
+    values.set_var_as(name, &value, variable.kind);
     Ok(())
 }
 
@@ -131,7 +141,7 @@ impl<'a> HostContext<'a> {
         values.set("release_id", release.as_str());
         values.set("release", layout.release(&release).as_str());
         // Variables may name the release; they are filled again now that it is known.
-        fill_vars(&mut values, host)?;
+        fill_all_vars(&mut values, host)?;
         Ok(Self { spec, host, observation, layout, release, build_id, source, at: request.at, values })
     }
 
@@ -323,7 +333,7 @@ fn values_without_release(
     values.set("source", &source.revision);
     values.set("previous", observation.ledger.committed.last().map_or("", |id| id.as_str()));
     values.set_time(at);
-    fill_vars(&mut values, host)?;
+    fill_all_vars(&mut values, host)?;
     Ok(values)
 }
 

@@ -68,7 +68,7 @@ pub fn render(
     });
     let template = environment.template_from_named_str(name, source).map_err(told)?;
     let mut output = Limited(Vec::new());
-    template.render_captured_to(values.context(), &mut output).map_err(told)?;
+    template.render_captured_to(values.typed_context(), &mut output).map_err(told)?;
     String::from_utf8(output.0).map_err(|_| error(name, "its output is not UTF-8".to_owned()))
 }
 
@@ -94,6 +94,17 @@ pub fn check_template(name: &str, source: &str) -> Result<(), TemplateError> {
         expression: Some(unknown),
         ..error(name, reason.to_owned())
     })
+}
+
+/// The variables (`vars.NAME`) that a template uses, each with the first line in which it stands. Nothing for a template
+/// that is wrong: [`check_template`] says that.
+pub fn used_variables(source: &str) -> Vec<(String, Option<usize>)> {
+    let Ok(environment) = environment() else { return Vec::new() };
+    let Ok(template) = environment.template_from_str(source) else { return Vec::new() };
+    let used: BTreeSet<String> = template.undeclared_variables(true).into_iter().collect();
+    let names = used.iter().filter_map(|used| used.strip_prefix("vars."));
+    let names: BTreeSet<&str> = names.map(|name| name.split('.').next().unwrap_or(name)).collect();
+    names.into_iter().map(|name| (name.to_owned(), line_of(source, name))).collect()
 }
 
 fn environment() -> Result<Environment<'static>, Error> {
@@ -164,6 +175,7 @@ impl Write for Limited {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use deployfile_model::spec::VariableKind;
 
     fn values() -> Values {
         let mut values = Values::new();
@@ -173,6 +185,8 @@ mod tests {
         values.set_var("lines", "a\nb");
         values.set_var("block", "x; } evil {");
         values.set_var("percent", "5%");
+        values.set_var_as("debug", "false", VariableKind::Flag);
+        values.set_var_as("workers", "5", VariableKind::Whole);
         values
     }
 
@@ -185,6 +199,22 @@ mod tests {
         let source = "{% for n in range(2) %}port {{ n }} {{ vars.port }}\n{% endfor %}{% if release %}yes{% endif %}\n";
         assert_eq!(as_kind(TemplateKind::Text, source).unwrap(), "port 0 9010\nport 1 9010\nyes\n");
         assert_eq!(as_kind(TemplateKind::Text, "{{ release | basename }}\n").unwrap(), "r1\n");
+    }
+
+    #[test]
+    fn a_flag_is_one_and_a_number_too() {
+        let source = "{% if vars.debug %}on{% else %}off{% endif %} {{ vars.workers + 1 }} {{ vars.workers }} {{ vars.debug }}";
+        assert_eq!(as_kind(TemplateKind::Json, source).unwrap(), "off 6 5 false");
+        assert_eq!(as_kind(TemplateKind::Ini, "{{ vars.debug }} {{ vars.workers }}").unwrap(), "false 5");
+    }
+
+    #[test]
+    fn variables_that_a_template_uses() {
+        let source = "{% for x in vars.all %}{{ x }}{% endfor %}\n{{ vars.a.b }}{% set vars_c = 1 %}{{ vars.d | default('x') }}";
+        let used = used_variables(source);
+        let used: Vec<_> = used.iter().map(|(name, line)| (name.as_str(), *line)).collect();
+        assert_eq!(used, [("a", Some(2)), ("all", Some(1)), ("d", Some(2))]);
+        assert!(used_variables("{% if").is_empty());
     }
 
     #[test]

@@ -105,6 +105,12 @@ pub(crate) enum Verb {
     Doctor(EnvArg),
     /// Print the settings reference
     Schema,
+    /// Serve an editor: diagnostics, hover, completion and more for `deployfile.kdl`, over stdin and stdout
+    Lsp {
+        /// Taken and ignored: many editors say it, and there is no other way
+        #[arg(long, hide = true)]
+        stdio: bool,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -115,8 +121,9 @@ pub(crate) enum Verb {
 /// Arguments of `explain`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExplainArgs {
-    /// The setting, as `retention.keep` or `service.web.numprocs`; `service.web` is all that is set beneath it
-    #[arg(value_name = "PATH", add = completing::settings())]
+    /// The setting, as `retention.keep` or `service.web.numprocs`; `service.web` is all that is set beneath it. Or an error
+    /// code, as `config::conflict`; `config::` lists those of an area, `::` all
+    #[arg(value_name = "PATH", add = completing::explained())]
     pub(crate) path: String,
     /// The environment
     #[arg(value_name = "ENV", add = completing::environments())]

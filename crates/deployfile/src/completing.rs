@@ -112,7 +112,7 @@ impl Known {
             color: Color::Never,
         };
         let terminal = Terminal::new(&global);
-        let opened = project::open(&global, terminal).ok()?;
+        let opened = project::open_to_look(&global, terminal).ok()?;
         // The environment may be any word of the line; else it is the only one, or not known yet.
         let named = words.iter().find(|word| opened.is_environment(word)).map(String::as_str);
         let environment = opened.environment(global.environment.as_deref().or(named), &global).ok();

@@ -8,6 +8,7 @@ mod completing;
 mod error;
 mod host;
 mod limits;
+mod lsp;
 mod observing;
 mod preview;
 mod project;
@@ -15,6 +16,7 @@ mod running;
 mod secrets;
 mod signals;
 mod terminal;
+mod trust;
 mod verb;
 
 use args::{Cli, Verb};
@@ -64,6 +66,7 @@ fn verb(cli: &Cli, terminal: Terminal) -> Result<u8, Stop> {
         Verb::Plugin(what) => verb::plugin::run(what, global, terminal),
         Verb::Doctor(args) => verb::doctor::run(args, global, terminal),
         Verb::Schema => verb::schema::run(terminal),
+        Verb::Lsp { .. } => verb::lsp::run(global),
         Verb::Completions { shell } => verb::completions::run(*shell, terminal),
     }
 }

@@ -12,6 +12,7 @@ use deployfile_record::observation::SourceFacts;
 use deployfile_record::{Failure, Observation, Plan};
 use deployfile_system::source;
 use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 
 /// What is said of a revision that nobody looked up.
 const UNKNOWN: &str = "unknown";
@@ -52,7 +53,7 @@ fn source_facts(opened: &Opened, spec: &Spec, location: &str, root: &HostPath) -
             match real {
                 Some(path) => Ok(source::observe_dir(&path, exclude, root).map_err(Failure::from)?),
                 // A folder of the machine that will deploy: nothing is known of its files.
-                None => facts(Digest::of(b"").to_string(), UNKNOWN, path.to_string_lossy().into_owned()),
+                None => facts(Digest::of(b"").to_string(), UNKNOWN, without_dots(&path)?),
             }
         }
         SourceKind::Git { .. } => facts(UNKNOWN.to_owned(), UNKNOWN, url_from(&opened.folder, location)?),
@@ -67,6 +68,22 @@ fn facts(revision: String, build_id: &str, location: String) -> Result<SourceFac
     let natural_build_id = BuildId::new(build_id)
         .map_err(|e| Stop::from(CliError::from_error("plan::no-build-id", exit::INVALID, &e)))?;
     Ok(SourceFacts { revision, natural_build_id, bytes: 0, files: 0, location })
+}
+
+/// A path that is not there, as it would be without links.
+fn without_dots(path: &Path) -> Result<String, Stop> {
+    let whole = std::path::absolute(path)
+        .map_err(|e| Stop::from(CliError::from_error("source::path", exit::FAILED, &e)))?;
+    let mut out = PathBuf::new();
+    for part in whole.components() {
+        match part {
+            Component::ParentDir => {
+                out.pop();
+            }
+            part => out.push(part),
+        }
+    }
+    Ok(out.to_string_lossy().into_owned())
 }
 
 /// The build that a location names by itself: the hash of a store path, the digest of an image.

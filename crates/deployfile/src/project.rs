@@ -3,6 +3,7 @@
 use crate::args::Global;
 use crate::error::{CliError, Stop, exit};
 use crate::terminal::Terminal;
+use crate::trust;
 use deployfile_config::{Diagnostic, Diagnostics, FileError, Files, MAX_FILE, Project, load};
 use deployfile_model::{Name, Spec};
 use std::collections::BTreeMap;
@@ -36,6 +37,11 @@ impl Files for Disk<'_> {
         }
         Ok(names)
     }
+    fn leads_out(&self, path: &str) -> bool {
+        let folder = fs::canonicalize(self.0);
+        let real = fs::canonicalize(self.0.join(path));
+        folder.is_ok_and(|folder| real.is_ok_and(|real| !real.starts_with(folder)))
+    }
 }
 
 /// The content of a file, at most [`MAX_FILE`] bytes and one.
@@ -58,8 +64,17 @@ fn file_error(error: &std::io::Error) -> FileError {
     }
 }
 
-/// Finds and reads the deployfile. Its warnings are told.
+/// Finds and reads the deployfile, to act on it. Its warnings are told.
 pub(crate) fn open(global: &Global, terminal: Terminal) -> Result<Opened, Stop> {
+    let opened = open_to_look(global, terminal)?;
+    match trust::refusal(&opened) {
+        Some(error) => Err(error.into()),
+        None => Ok(opened),
+    }
+}
+
+/// As [`open`], for what acts on nothing: whoever may write the deployfile may be told what it says.
+pub(crate) fn open_to_look(global: &Global, terminal: Terminal) -> Result<Opened, Stop> {
     let (folder, name) = locate(global)?;
     if let Some(file) = &global.file {
         expect_readable(file)?;

@@ -139,7 +139,7 @@ fn a_file_that_is_invalid_stays_and_the_others_are_written() {
 #[test]
 fn a_link_stays_a_link_and_one_out_of_the_project_is_left_alone() {
     let sandbox = sandbox();
-    sandbox.write("real.kdl", &format!("{MESSY}import \"shared.kdl\"\n"));
+    sandbox.write("real.kdl", &format!("{MESSY}import \"shared.kdl\" outside=#true\n"));
     symlink("real.kdl", sandbox.project().join("deployfile.kdl")).unwrap();
     let outside = sandbox.path().join("shared.kdl");
     fs::write(&outside, "vars {\na 1\n}\n").unwrap();

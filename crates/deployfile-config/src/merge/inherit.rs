@@ -86,9 +86,7 @@ impl<'p> Definition<'p> {
     fn taken_over(&self, service: &'p str) -> Self {
         let mut scope = self.scope;
         scope.used = scope.used.saturating_add(1);
-        if scope.through.is_none_or(|(kind, _)| kind != "service") {
-            scope.through = Some(("service", service));
-        }
+        scope.base = scope.base.or(Some(service));
         let mut strength = self.strength;
         strength.near = Reverse(scope.used);
         Self { scope, strength, ..*self }

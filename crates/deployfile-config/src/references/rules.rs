@@ -1,7 +1,7 @@
 //! Rules for the values of single settings, beyond their type.
 
 use crate::diagnostic::Findings;
-use crate::resolve::plugin::is_granted_path;
+use crate::resolve::plugin::{is_granted_path, is_remote};
 use crate::schema::shape;
 use crate::tree::{Node, Value};
 use deployfile_model::{HostPath, RelPath, ReleaseId, Stage};
@@ -176,15 +176,7 @@ fn secret(node: &Node, findings: &mut Findings<'_>) {
 
 fn component(node: &Node, findings: &mut Findings<'_>) {
     let Some((value, raw)) = first_text(node) else { return };
-    if raw.starts_with("https://") || raw.starts_with("oci://") {
-        findings
-            .error(
-                "config::not-built",
-                value.at,
-                "components from `https://` and `oci://` are part of the language but not built yet",
-            )
-            .help("put the component beside the deployfile and name its path");
-    } else if RelPath::new(raw).is_err() {
+    if !is_remote(raw) && RelPath::new(raw).is_err() {
         findings
             .error(
                 "config::value",

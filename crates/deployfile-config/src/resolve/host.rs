@@ -7,9 +7,9 @@ use crate::diagnostic::Findings;
 use crate::lookups::Where;
 use crate::merge::Block;
 use crate::overrides::Overrides;
-use crate::tree::{Node, Value};
+use crate::tree::{Data, Node, Value};
 use deployfile_model::site::Site;
-use deployfile_model::spec::{Connect, Host, Link, Shared};
+use deployfile_model::spec::{Connect, Host, Link, Shared, Variable, VariableKind};
 use deployfile_model::stage::StageSpec;
 use deployfile_model::{EnvValue, Name, RelPath, Service, Stage, Text};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,8 +81,7 @@ pub(super) fn hosts<'p>(cx: &mut Cx<'p, '_>, layers: &Layers<'p>, overrides: &'p
                 rest
             }
         };
-        let vars = free(&light, "vars").into_iter();
-        let vars = vars.map(|(name, value)| (name.to_owned(), cx.text(value, Where::Variable))).collect();
+        let vars = variables(cx, &light);
         let Rest { shared, links, stages, services, sites } = rest;
         hosts.push(Host {
             connect: connect(&light, written),
@@ -148,6 +147,7 @@ fn rest<'p>(cx: &mut Cx<'p, '_>, mut block: Block<'p>, roles: &[&'p str], around
     for (value, position) in cx.pending.clone() {
         cx.variables(value, position);
     }
+    not_built::collect(cx, &block, &|kind, _| !matches!(kind, "service" | "site"));
     Rest {
         services: Arc::new(service::services(cx, &block, roles, &around.services)),
         sites: Arc::new(site::sites(cx, &block, roles, &around.sites)),
@@ -162,6 +162,52 @@ fn free<'p>(block: &Block<'p>, kind: &'static str) -> Vec<(&'p str, &'p Value)> 
     let Some(setting) = block.get(kind) else { return Vec::new() };
     let entries = setting.block.settings.iter();
     entries.filter_map(|((name, _), entry)| Some((*name, entry.line()?.args.first()?))).collect()
+}
+
+fn variables<'p>(cx: &mut Cx<'p, '_>, block: &Block<'p>) -> BTreeMap<String, Variable> {
+    let Some(setting) = block.get("vars") else { return BTreeMap::new() };
+    let entries = setting.block.settings.iter();
+    let mut variables = BTreeMap::new();
+    for ((name, _), entry) in entries {
+        let Some(value) = entry.line().and_then(|node| node.args.first()) else { continue };
+        // What `--set` gives is text; it is what the file says that the variable is.
+        let written = entry.line_of_the_file().and_then(|node| node.args.first()).unwrap_or(value);
+        let kind = kind(written);
+        if kind != VariableKind::Text && !fits(&value.as_text(), kind) {
+            cx.findings
+                .error(
+                    "config::override",
+                    value.at,
+                    format!(
+                        "`vars.{name}` is {}, which `{}` is not",
+                        written.what(),
+                        value.as_text().escape_debug()
+                    ),
+                )
+                .help(format!("the file says {}", written.show()));
+        }
+        let text = cx.text(value, Where::Variable);
+        variables.insert((*name).to_owned(), Variable { text, kind });
+    }
+    variables
+}
+
+fn kind(value: &Value) -> VariableKind {
+    match &value.data {
+        Data::Bool(_) => VariableKind::Flag,
+        Data::Integer(n, written) if n.to_string() == *written && i64::try_from(*n).is_ok() => {
+            VariableKind::Whole
+        }
+        _ => VariableKind::Text,
+    }
+}
+
+fn fits(text: &str, kind: VariableKind) -> bool {
+    match kind {
+        VariableKind::Text => true,
+        VariableKind::Whole => text.parse::<i64>().is_ok(),
+        VariableKind::Flag => text.parse::<bool>().is_ok(),
+    }
 }
 
 /// The `env` of a block.

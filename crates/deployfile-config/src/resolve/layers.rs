@@ -160,7 +160,7 @@ impl<'p> Collector<'p> {
                 if scope.used == u8::MAX || !taken.insert((conditions(&scope), name)) {
                     continue;
                 }
-                let scope = Scope { used: scope.used + 1, through: Some(("profile", name)), ..scope };
+                let scope = Scope { used: scope.used + 1, profile: Some(name), ..scope };
                 for node in blocks.get(name).into_iter().flatten() {
                     self.scopes(Layer { scope, parent: "profile", nodes: node.children() });
                 }
@@ -182,7 +182,7 @@ fn uses<'p>(layers: &[Layer<'p>], findings: &mut Findings<'_>) -> Vec<(Scope<'p>
     let mut scopes: Vec<(Scope<'p>, Block<'p>)> = Vec::new();
     let mut known = BTreeMap::new();
     for layer in layers.iter().filter(|l| l.nodes.iter().any(|n| n.name.text == "use")) {
-        let key = (conditions(&layer.scope), layer.scope.through);
+        let key = (conditions(&layer.scope), layer.scope.profile);
         let n = *known.entry(key).or_insert_with(|| {
             scopes.push((layer.scope, Block::default()));
             scopes.len() - 1
@@ -201,8 +201,7 @@ fn uses<'p>(layers: &[Layer<'p>], findings: &mut Findings<'_>) -> Vec<(Scope<'p>
 /// Where a scope's own `use` stands: `environment.production`.
 fn path(scope: &Scope<'_>) -> String {
     let parts = [("environment", scope.environment), ("role", scope.role), ("host", scope.host)];
-    let through = scope.through.map(|(kind, name)| (kind, Some(name)));
-    let parts = parts.into_iter().chain(through);
+    let parts = parts.into_iter().chain([("profile", scope.profile)]);
     let parts = parts.filter_map(|(kind, name)| Some(format!("{kind}.{}", name?)));
     parts.collect::<Vec<_>>().join(".")
 }

@@ -2,6 +2,7 @@
 //! name.
 
 use super::Cx;
+use super::plugin::is_remote;
 use crate::merge::{Block, Setting, join};
 use crate::schema::{NodeSpec, schema};
 use crate::sources::At;
@@ -20,7 +21,7 @@ fn of_block(
     is_there: &dyn Fn(&str, &str) -> bool,
 ) {
     for ((name, id), setting) in block.settings.iter().filter(|((name, id), _)| is_there(name, id)) {
-        let path = join(path, name, id);
+        let path = join(&written_in(path, setting), name, id);
         if setting.spec.built {
             if let Some(node) = setting.line() {
                 of_line(cx, node, setting.spec, &path);
@@ -40,6 +41,15 @@ fn of_block(
     }
 }
 
+/// What a service took over is named as it was written: by the service that says it.
+fn written_in(path: &str, setting: &Setting<'_>) -> String {
+    let definition = setting.winner().or(setting.mentions.first());
+    match definition.and_then(|d| d.scope.base).filter(|_| path.starts_with("service.")) {
+        Some(base) => format!("service.{base}"),
+        None => path.to_owned(),
+    }
+}
+
 /// The line that holds, or where the block is first opened.
 fn at(setting: &Setting<'_>) -> Option<At> {
     setting.line().map(|node| node.name.at).or_else(|| setting.at())
@@ -47,6 +57,11 @@ fn at(setting: &Setting<'_>) -> Option<At> {
 
 fn of_line(cx: &mut Cx<'_, '_>, node: &Node, spec: &NodeSpec, path: &str) {
     for (_, value) in spec.args.iter().zip(&node.args).filter(|(arg, value)| arg.ty.is_not_built(value)) {
+        cx.not_built(format!("{path} {}", value.as_text()), value.at);
+    }
+    if let Some(value) =
+        node.args.first().filter(|v| spec.name == "component" && v.text().is_some_and(is_remote))
+    {
         cx.not_built(format!("{path} {}", value.as_text()), value.at);
     }
     for (key, _) in &node.props {

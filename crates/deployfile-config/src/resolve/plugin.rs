@@ -9,7 +9,7 @@ use crate::tree::{Data, Node, Value};
 use deployfile_model::grant::{Grant, Limits, Plugin, StateScope};
 use deployfile_model::{Name, RelPath};
 use serde_json::{Map, Number, Value as Json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const STATE: [(&str, StateScope); 3] =
     [("run", StateScope::Run), ("machine", StateScope::Machine), ("environment", StateScope::Environment)];
@@ -18,6 +18,9 @@ pub(super) fn plugins<'p>(cx: &mut Cx<'p, '_>, block: &Block<'p>) -> BTreeMap<Na
     let mut plugins = BTreeMap::new();
     for (id, setting) in block.named("plugin") {
         let Ok(name) = Name::new(id) else { continue };
+        if cx.remote_plugins.contains(id) {
+            continue;
+        }
         let Some(component) = component(cx, setting) else {
             let at = setting.at().unwrap_or_else(|| cx.main());
             cx.findings
@@ -38,6 +41,18 @@ pub(super) fn plugins<'p>(cx: &mut Cx<'p, '_>, block: &Block<'p>) -> BTreeMap<Na
         plugins.insert(name, plugin);
     }
     plugins
+}
+
+/// Whether a component is not a file beside the deployfile. That is not built yet.
+pub(crate) fn is_remote(component: &str) -> bool {
+    component.starts_with("https://") || component.starts_with("oci://")
+}
+
+/// The plugins whose component is one of those: they are no part of the rest.
+pub(super) fn remote<'p>(block: &Block<'p>) -> BTreeSet<&'p str> {
+    let is_remote =
+        |setting: &Setting<'p>| argument(setting, "component").and_then(Value::text).is_some_and(is_remote);
+    block.named("plugin").filter(|(_, setting)| is_remote(setting)).map(|(id, _)| id).collect()
 }
 
 /// The component's path, relative to the main deployfile's folder.

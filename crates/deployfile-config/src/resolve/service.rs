@@ -34,7 +34,7 @@ pub(super) fn services<'p>(
     let complete: Vec<bool> = here.iter().map(|(id, setting)| has_its_bases(cx, &all, id, setting)).collect();
     one_service_at_an_address(cx, &here);
     let names: BTreeSet<&str> = here.iter().map(|(id, _)| *id).collect();
-    not_built::collect(cx, block, &|kind, id| kind != "service" || names.contains(id));
+    not_built::collect(cx, block, &|kind, id| kind == "service" && names.contains(id));
     let complete = here.iter().zip(complete).filter(|(_, complete)| *complete).map(|(service, _)| service);
     complete.filter_map(|(id, setting)| service(cx, id, setting)).collect()
 }
@@ -213,13 +213,23 @@ fn consistent(cx: &mut Cx<'_, '_>, service: &Service, manager: &str, setting: &S
             .help("other managers' processes listen on the host themselves");
     }
     if service.on_deploy == OnDeploy::Handover && service.listen.is_empty() {
+        let (needs, help) = match manager {
+            "builtin" | "systemd" => (
+                "`listen`",
+                "old and new process share the socket that `listen` names; without it use `restart`",
+            ),
+            _ => (
+                "`manager builtin`",
+                "only the builtin manager holds sockets and hands them over; use `restart`",
+            ),
+        };
         cx.findings
             .error(
                 "config::service",
                 at_of("on-deploy"),
-                format!("service `{id}`: `on-deploy handover` needs `listen`"),
+                format!("service `{id}`: `on-deploy handover` needs {needs}"),
             )
-            .help("old and new process share the socket that `listen` names; without it use `restart`");
+            .help(help);
     }
     if manager == "external" && !service.command.is_empty() {
         cx.findings

@@ -1,8 +1,8 @@
 //! `site`: nginx server blocks.
 
-use super::Cx;
 use super::app::{argument, place_of};
 use super::service::runs_here;
+use super::{Cx, not_built};
 use crate::lookups::Where;
 use crate::merge::{Block, Setting};
 use crate::tree::Value;
@@ -17,11 +17,10 @@ pub(super) fn sites<'p>(
     roles: &[&str],
     around: &BTreeMap<&'p str, Vec<&'p str>>,
 ) -> Vec<Site> {
-    let all: Vec<_> = block.named("site").collect();
-    all.iter()
-        .filter(|(id, s)| runs_here(s, around.get(id), roles))
-        .filter_map(|(id, s)| site(cx, id, s))
-        .collect()
+    let here: BTreeMap<_, _> =
+        block.named("site").filter(|(id, s)| runs_here(s, around.get(id), roles)).collect();
+    not_built::collect(cx, block, &|kind, id| kind == "site" && here.contains_key(id));
+    here.iter().filter_map(|(id, s)| site(cx, id, s)).collect()
 }
 
 fn site<'p>(cx: &mut Cx<'p, '_>, id: &str, setting: &Setting<'p>) -> Option<Site> {

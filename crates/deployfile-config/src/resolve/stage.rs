@@ -61,6 +61,9 @@ fn item<'p>(cx: &mut Cx<'p, '_>, node: &'p Node) -> Option<Item> {
             Item::Sh(Script { text, timeout: line.duration("timeout"), place })
         }
         "template" => Item::Template(template(cx, node, line)?),
+        _ if node.args.first().and_then(Value::text).is_some_and(|p| cx.remote_plugins.contains(p)) => {
+            return None;
+        }
         _ => Item::Hook(HookUse {
             plugin: used(cx, node.args.first()?)?,
             on_error: line.word("on-error", &ON_ERROR),

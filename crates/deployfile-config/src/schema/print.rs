@@ -69,7 +69,14 @@ fn section(out: &mut String, node: &NodeSpec) {
     let _ = write!(out, "\n### `{}`\n\n```text\n{}\n```\n\n{}\n\n", node.name, node.usage(), doc);
     let _ = writeln!(out, "- stands in: {}", places.join(", "));
     for arg in node.args {
-        let _ = writeln!(out, "- {}: {}", arg.name.to_uppercase(), arg.ty.what());
+        let not_built = match arg.ty.planned() {
+            [] => String::new(),
+            words => format!(
+                " (not built yet: {})",
+                words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        let _ = writeln!(out, "- {}: {}{not_built}", arg.name.to_uppercase(), arg.ty.what());
     }
     let _ = writeln!(out, "- default: {}", node.default);
     if node.several == Several::Repeats {

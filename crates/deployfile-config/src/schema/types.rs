@@ -103,8 +103,10 @@ impl Type {
             Type::Duration => "a duration".to_owned(),
             Type::Size => "a size".to_owned(),
             Type::Mode => "an octal mode".to_owned(),
-            Type::Word { built, .. } => one_of(built),
-            Type::WordOrText { built, .. } => format!("{} or a string with look-ups", one_of(built)),
+            Type::Word { built, planned } => one_of(&[*built, *planned].concat()),
+            Type::WordOrText { built, planned } => {
+                format!("{} or a string with look-ups", one_of(&[*built, *planned].concat()))
+            }
             Type::Url { schemes, secret } => {
                 let schemes: Vec<_> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
                 let list = one_of(&schemes.iter().map(String::as_str).collect::<Vec<_>>());
@@ -132,14 +134,17 @@ impl Type {
         )
     }
 
+    /// The words of the language whose machinery is not built yet.
+    pub(crate) fn planned(&self) -> &'static [&'static str] {
+        match self {
+            Type::Word { planned, .. } | Type::WordOrText { planned, .. } => planned,
+            _ => &[],
+        }
+    }
+
     /// Whether a value is a word of the language whose machinery is not built yet.
     pub(crate) fn is_not_built(&self, value: &Value) -> bool {
-        match self {
-            Type::Word { planned, .. } | Type::WordOrText { planned, .. } => {
-                value.text().is_some_and(|text| planned.contains(&text))
-            }
-            _ => false,
-        }
+        value.text().is_some_and(|text| self.planned().contains(&text))
     }
 
     /// `(secret)name` is taken.
@@ -268,12 +273,9 @@ fn word(text: &str, built: &[&str], planned: &[&str]) -> Result<(), Problem> {
     if built.contains(&text) || planned.contains(&text) {
         return Ok(());
     }
-    let message = format!("`{}` is not {}", text.escape_debug(), one_of(built));
-    Err(Problem {
-        code: "config::value",
-        message,
-        help: crate::suggest::did_you_mean(text, built.iter().copied()),
-    })
+    let all = [built, planned].concat();
+    let message = format!("`{}` is not {}", text.escape_debug(), one_of(&all));
+    Err(Problem { code: "config::value", message, help: crate::suggest::did_you_mean(text, all.into_iter()) })
 }
 
 /// `text` with every look-up replaced by a harmless word, so that what stands around them can be looked at.

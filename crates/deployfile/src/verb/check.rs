@@ -4,7 +4,7 @@ use crate::args::{EnvArg, Global};
 use crate::error::{CliError, Stop, exit};
 use crate::project::{self, Opened};
 use crate::terminal::Terminal;
-use crate::{limits, observing};
+use crate::{limits, observing, trust};
 use deployfile_config::Diagnostics;
 use deployfile_model::{Name, Spec};
 use deployfile_plan::plugin_refusals;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 pub(crate) fn run(args: &EnvArg, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
-    let opened = match project::open(global, terminal) {
+    let opened = match project::open_to_look(global, terminal) {
         Err(Stop::Invalid(diagnostics)) => return answer(&diagnostics, &[], &[], terminal),
         other => other?,
     };
@@ -29,6 +29,8 @@ pub(crate) fn run(args: &EnvArg, global: &Global, terminal: Terminal) -> Result<
             Err(errors) => errors,
         };
     }
+    let others = trust::warning(&opened).into_iter().collect::<Vec<_>>();
+    let found = found.and(others.into());
     let refused = if found.has_errors() { Vec::new() } else { refusals(&opened, &environments) };
     answer(&found, &refused, &environments, terminal)
 }
@@ -65,7 +67,7 @@ fn answer(
     terminal: Terminal,
 ) -> Result<u8, Stop> {
     if terminal.is_json() {
-        terminal.document(&document(found, refused))?;
+        terminal.document(&document(found, refused, environments))?;
     } else {
         if !found.is_empty() {
             terminal.say(&found.render(terminal.talk_tone.color));
@@ -86,8 +88,9 @@ fn answer(
 }
 
 /// cli.md's document of `check`.
-fn document(found: &Diagnostics, refused: &[CliError]) -> Value {
+fn document(found: &Diagnostics, refused: &[CliError], environments: &[Name]) -> Value {
     let mut document = found.to_json();
+    document["environments"] = environments.iter().map(Name::as_str).collect();
     if let (Some(errors), false) = (document["errors"].as_array_mut(), refused.is_empty()) {
         errors.extend(refused.iter().map(CliError::json));
         document["ok"] = false.into();

@@ -5,7 +5,8 @@ use crate::error::{CliError, Stop, exit};
 use crate::project;
 use crate::terminal::Terminal;
 use deployfile_config::{Entry, Provenance};
-use deployfile_model::Name;
+use deployfile_model::spec::NotBuilt;
+use deployfile_model::{Host, Name, Spec};
 use deployfile_record::FORMAT;
 use deployfile_report::codes::{self, Page};
 use deployfile_report::table::aligned;
@@ -19,6 +20,9 @@ pub(crate) fn run(args: &ExplainArgs, global: &Global, terminal: Terminal) -> Re
         _ => setting(args, global, terminal),
     }
 }
+
+/// Hosts that are asked for a setting that the first one does not have.
+const MOST_HOSTS: usize = 100;
 
 /// `area::name` is a page, `area::` lists those of an area, `::` all. No deployfile is looked for.
 fn error_code(area: &str, name: &str, terminal: Terminal) -> Result<u8, Stop> {
@@ -68,10 +72,10 @@ fn unknown_code(area: &str, code: &str) -> CliError {
 }
 
 fn setting(args: &ExplainArgs, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
-    let opened = project::open(global, terminal)?;
+    let opened = project::open_to_look(global, terminal)?;
     let environment = opened.environment(args.env.as_deref(), global)?;
     // What does not resolve is told as `check` tells it, and not explained.
-    opened.spec(&environment, &BTreeMap::new(), terminal)?;
+    let spec = opened.spec(&environment, &BTreeMap::new(), terminal)?;
     let hosts = opened.project.host_names(&environment);
     let host = match (&args.host, hosts.as_slice()) {
         (Some(host), _) => Some(known_host(host, &hosts)?),
@@ -85,32 +89,68 @@ fn setting(args: &ExplainArgs, global: &Global, terminal: Terminal) -> Result<u8
         found.extend(Provenance::unset(&args.path).map(|entry| (args.path.as_str(), entry)));
     }
     if found.is_empty() {
-        let settled_by_host = hosts.first().filter(|_| host.is_none()).filter(|first| {
-            opened.project.provenance(&environment, Some(first)).beneath(&args.path).next().is_some()
-        });
-        let error = match settled_by_host {
-            Some(first) => {
+        let has_it = |host: &&Name| {
+            opened.project.provenance(&environment, Some(host)).beneath(&args.path).next().is_some()
+        };
+        let error = match (hosts.iter().take(MOST_HOSTS).find(has_it), &host) {
+            (Some(first), None) => {
                 let message = format!("`{}` is settled for each host", args.path.escape_debug());
                 CliError::new("cli::setting", exit::USAGE, message).help(format!("name one: --host {first}"))
             }
-            None => unknown(&args.path, &provenance),
+            (Some(other), Some(host)) => {
+                let message = format!("host `{host}` has no `{}`", args.path.escape_debug());
+                CliError::new("cli::setting", exit::USAGE, message)
+                    .help(format!("another one has it: --host {other}"))
+            }
+            (None, _) => unknown(&args.path, &provenance),
         };
         return Err(error.into());
     }
+    let runs_on = runs_on(&spec, &args.path);
     if terminal.is_json() {
-        let document = match found.as_slice() {
+        let mut document = match found.as_slice() {
             [(path, entry)] if *path == args.path => entry.to_json(path),
             beneath => {
                 let settings: Vec<_> = beneath.iter().map(|(path, entry)| entry.to_json(path)).collect();
                 json!({ "format": FORMAT, "path": args.path, "settings": settings })
             }
         };
+        if let Some(hosts) = &runs_on {
+            document["runs_on"] = hosts.iter().map(|host| host.as_str()).collect();
+        }
         terminal.document(&document)?;
     } else {
-        let parts: Vec<String> = found.iter().map(|(path, entry)| text(path, entry)).collect();
+        let mut parts: Vec<String> = found.iter().map(|(path, entry)| text(path, entry)).collect();
+        parts.extend(runs_on.map(|hosts| told(&environment, &hosts)));
         terminal.answer(&parts.join("\n"))?;
     }
     Ok(exit::DONE)
+}
+
+/// The hosts that have the service or site that a path is about.
+fn runs_on<'s>(spec: &'s Spec, path: &str) -> Option<Vec<&'s Name>> {
+    let (kind, rest) = path.split_once('.')?;
+    let is_it = |name: &Name| {
+        rest.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let has_it = |host: &&Host| match kind {
+        "service" => host.services.iter().any(|service| is_it(&service.name)),
+        _ => host.sites.iter().any(|site| is_it(&site.name)),
+    };
+    let is_not_built = |it: &NotBuilt| it.what.starts_with("service.");
+    // A service whose manager is not built is on no host of the specification, and not because nothing wants it.
+    if !matches!(kind, "service" | "site") || spec.not_built.iter().any(is_not_built) {
+        return None;
+    }
+    Some(spec.hosts.iter().filter(has_it).map(|host| &host.name).collect())
+}
+
+fn told(environment: &Name, hosts: &[&Name]) -> String {
+    match hosts {
+        [] => format!("on no host of {environment}\n"),
+        [one] => format!("on {one}\n"),
+        [first, .., last] => format!("on {} hosts of {environment}, {first} to {last}\n", hosts.len()),
+    }
 }
 
 fn known_host(host: &str, hosts: &[Name]) -> Result<Name, Stop> {

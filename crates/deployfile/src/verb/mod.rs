@@ -11,6 +11,7 @@ pub(crate) mod hidden;
 pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod lock;
+pub(crate) mod lsp;
 pub(crate) mod plan;
 pub(crate) mod plugin;
 pub(crate) mod release;

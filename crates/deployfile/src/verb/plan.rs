@@ -64,17 +64,21 @@ pub(crate) fn wanted(
 
 /// Refuses what no apply could do: settings whose machinery is not built, hosts that cannot be reached.
 pub(crate) fn applicable(spec: &Spec) -> Result<(), Stop> {
+    let unreachable = host::only_local(spec).err();
     if spec.not_built.is_empty() {
-        return host::only_local(spec).map(drop);
+        return unreachable.map_or(Ok(()), Err);
     }
     let refusal = |it: &NotBuilt| {
         let message = format!("`{}` is part of the language but not built yet", it.what);
         let error = CliError::new("plan::not-built", exit::REFUSED, message);
-        let error =
-            error.help("delete it, or put `/-` before it until it is; `deployfile plan` shows the rest");
+        let error = error.help("leave it out until it is; `deployfile plan` shows what the rest would do");
         CliError { place: Some(it.place.clone()), ..error }
     };
-    Err(Stop::Errors(spec.not_built.iter().map(refusal).collect()))
+    let mut errors: Vec<CliError> = spec.not_built.iter().map(refusal).collect();
+    if let Some(Stop::Error(error)) = unreachable {
+        errors.push(*error);
+    }
+    Err(Stop::Errors(errors))
 }
 
 /// `--set vars.x=value`.

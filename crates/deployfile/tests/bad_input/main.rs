@@ -11,6 +11,7 @@ mod plugins;
 mod roots;
 mod space;
 mod steps;
+mod writable;
 
 use deployfile_testkit::Sandbox;
 use serde_json::Value;

@@ -59,6 +59,10 @@ fn wrapped(stands_in: &str, fragment: &str) -> Result<String, String> {
         ("source ", "source dir \".\""),
         ("environment ", "environment local { host localhost { roles web; connect local; }; }"),
         ("secret db-url", "secret db-url env DB_URL"),
+        ("secret chat-url", "secret chat-url env CHAT_URL"),
+        ("secret deploys-token", "secret deploys-token env DEPLOYS_TOKEN"),
+        ("profile live", "profile live { connect local; }"),
+        ("service django", "service django { abstract; }"),
         ("plugin guard", "plugin guard { component \"guard.wasm\"; }"),
     ];
     for (node, line) in least {
@@ -82,8 +86,9 @@ fn within(parent: &str, text: &str) -> Result<String, String> {
         "location" => within("site", &wrap("location \"/\""))?,
         "connect" => wrap("connect ssh"),
         "source" => wrap("source dir \".\""),
-        "shared" | "retention" => wrap(parent),
-        "service" | "site" | "plugin" => wrap(&format!("{parent} example")),
+        "shared" | "retention" | "pull" | "report" => wrap(parent),
+        "rollout" => wrap("rollout rolling"),
+        "service" | "site" | "plugin" | "task" | "notify" => wrap(&format!("{parent} example")),
         other => return Err(format!("no fragment can stand in `{other}`")),
     })
 }

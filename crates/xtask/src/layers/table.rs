@@ -143,7 +143,7 @@ pub(super) const CRATES: &[Crate] = &[
             "deployfile-hooks",
             "deployfile-report",
         ],
-        theirs: &["clap", "clap_complete", "rustix", "signal-hook", "similar"],
+        theirs: &["clap", "clap_complete", "lsp-server", "lsp-types", "rustix", "signal-hook", "similar"],
     },
     Crate {
         name: "deployfile-testkit",

@@ -24,9 +24,15 @@ pub(super) const ROWS: &[NodeSpec] = &[
     node(
         "import",
         &[TOP],
-        "Reads further files: a path relative to this file, its last part may hold `*` and `?`. Import order never decides a value.",
+        "Reads further files: a path relative to this file, its last part may hold `*` and `?`. It stays beneath the main file's folder, unless the main file says `outside=#true`. Import order never decides a value.",
     )
     .args(&[arg("path", Type::Plain)])
+    .props(&[prop(
+        "outside",
+        Type::Flag,
+        "#false",
+        "In the main file: this one file may stand elsewhere, as `\"../shared/base.kdl\"` does.",
+    )])
     .repeats()
     .default("none")
     .example("import \"roles/*.kdl\""),
