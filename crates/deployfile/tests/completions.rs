@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, loudly")]
 
-use deployfile_testkit::Sandbox;
+use deployfile_testkit::{Sandbox, needs};
+use std::path::Path;
 use std::process::Command;
 
 fn shop() -> Sandbox {
@@ -67,16 +68,56 @@ fn releases_are_offered_and_a_broken_file_offers_none() {
     assert!(offered(&sandbox, &["apply", "pro"]).is_empty());
 }
 
+/// What a shell itself offers after its script was read, one candidate a line.
+fn offered_by(shell: &str, sandbox: &Sandbox, ask: &str) -> Vec<String> {
+    let script = sandbox.expect(0, &["completions", shell]).out;
+    sandbox.write("script", &script);
+    let program = Path::new(env!("CARGO_BIN_EXE_deployfile"));
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    let options: &[&str] = match shell {
+        "bash" => &["--norc", "--noprofile", "-eu", "-c"],
+        "zsh" => &["-f", "-c"],
+        _ => &["--no-config", "-c"],
+    };
+    let done = Command::new(shell)
+        .args(options)
+        .arg(ask)
+        .current_dir(sandbox.project())
+        .env_clear()
+        .envs([("PATH", path.as_str()), ("HOME", sandbox.path().to_str().unwrap()), ("LANG", "C.UTF-8")])
+        .output()
+        .unwrap();
+    assert!(
+        done.status.success() && done.stderr.is_empty(),
+        "{shell}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    // fish and zsh tell what a word means after a tab or a colon.
+    let lines = String::from_utf8(done.stdout).unwrap();
+    lines.lines().map(|line| line.split(['\t', ':']).next().unwrap().trim().to_owned()).collect()
+}
+
 #[test]
-fn shells_take_the_scripts() {
-    let sandbox = shop();
-    for shell in ["bash", "zsh", "fish"] {
-        let script = sandbox.expect(0, &["completions", shell]).out;
-        assert!(script.contains("DEPLOYFILE_COMPLETE"), "{shell}");
-        sandbox.write(shell, &script);
-        if shell == "bash" {
-            let checked = Command::new(shell).arg("-n").arg(sandbox.project().join(shell)).status().unwrap();
-            assert!(checked.success(), "{shell} cannot read its script");
-        }
+fn shells_themselves_offer_it() {
+    let asks = [
+        (
+            "bash",
+            r#"source ./script; COMP_WORDS=(deployfile apply pro); COMP_CWORD=2; COMP_TYPE=9
+            words=("${COMP_WORDS[@]}"); $(complete -p deployfile | sed 's/.*-F \([^ ]*\).*/\1/') deployfile pro apply
+            printf '%s\n' "${COMPREPLY[@]}""#,
+        ),
+        (
+            "zsh",
+            r#"compdef() { }; _describe() { print -l -- ${(P)@[-1]} }; source ./script
+            words=(deployfile apply pro); CURRENT=3; _clap_dynamic_completer_deployfile"#,
+        ),
+        ("fish", r#"source ./script; complete --do-complete "deployfile apply pro""#),
+    ];
+    for (shell, ask) in asks.into_iter().filter(|(shell, _)| needs(shell, "shells_themselves_offer_it")) {
+        let sandbox = shop();
+        assert_eq!(offered_by(shell, &sandbox, ask), ["production"], "{shell}");
+        // A script that is not the program's offers nothing, so that the test can fail.
+        sandbox.write("deployfile.kdl", "deployfile 1\nrubbish {");
+        assert_eq!(offered_by(shell, &sandbox, ask).concat(), "", "{shell}");
     }
 }
