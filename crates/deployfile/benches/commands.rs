@@ -11,7 +11,7 @@
 
 use deployfile_testkit::{Sandbox, free_port};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -25,6 +25,14 @@ fn main() {
     row("/bin/true (baseline: fork and exec)", 200, || run(&mut baseline));
     row("deployfile --version", 200, || run(&mut sandbox.command(&["--version"])));
     row("deployfile check (quickstart)", 100, || run(&mut sandbox.command(&["check"])));
+    let django = Sandbox::new(env!("CARGO_BIN_EXE_deployfile"));
+    django.copy(&examples().join("django"));
+    row("deployfile check (django, 250 lines)", 100, || run(&mut django.command(&["check"])));
+    row(
+        "deployfile plan (django, 22 hosts unseen)",
+        20,
+        || run(&mut django.command(&["plan", "production"])),
+    );
     row("deployfile plan (quickstart, first)", 100, || run(&mut sandbox.command(&["plan"])));
     sandbox.expect(0, &["apply", "--yes"]);
     row("deployfile plan (quickstart, nothing to do)", 100, || run(&mut sandbox.command(&["plan"])));
@@ -33,9 +41,13 @@ fn main() {
     });
 }
 
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
 fn quickstart() -> Sandbox {
     let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_deployfile"));
-    sandbox.copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart"));
+    sandbox.copy(&examples().join("quickstart"));
     let root = sandbox.root();
     sandbox.replace("deployfile.kdl", "/var/tmp/deployfile-quickstart", root.to_str().unwrap());
     sandbox.replace("deployfile.kdl", "port 8080", &format!("port {}", free_port()));

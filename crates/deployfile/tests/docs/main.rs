@@ -57,6 +57,7 @@ pages! {
     crash_safety: "docs/src/explanation/crash-safety.md",
     hooks: "docs/src/explanation/hooks.md",
     not_built: "docs/src/explanation/not-built.md",
+    language: "docs/src/reference/language.md",
     settings: "docs/src/reference/settings.md",
     command_line: "docs/src/reference/command-line.md",
     exit_codes: "docs/src/reference/exit-codes.md",
