@@ -186,6 +186,7 @@ impl<'p, 's> Cx<'p, 's> {
         if !self.secrets.contains(name) {
             self.findings
                 .error("config::undeclared", value.at, format!("this environment has no secret `{name}`"))
+                .help("declare it at the top level, or in this environment too")
                 .maybe_help(did_you_mean(name, self.secrets.iter().copied()));
         }
         Some(EnvValue::Secret(SecretRef(Name::new(name).ok()?)))

@@ -9,7 +9,8 @@ pub(crate) fn did_you_mean<'a>(text: &str, candidates: impl Iterator<Item = &'a 
 pub(crate) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     let length = text.chars().count();
-    if length > LONGEST {
+    // Every other name of one letter would be near to one.
+    if !(2..=LONGEST).contains(&length) {
         return None;
     }
     let allowed = (length / 3).max(1);
@@ -31,6 +32,7 @@ mod tests {
         assert_eq!(nearest("numproc", names.into_iter()), Some("numprocs"));
         assert_eq!(nearest("comamnd", names.into_iter()), Some("command"));
         assert_eq!(nearest("zzz", names.into_iter()), None);
+        assert_eq!(nearest("a", ["b"].into_iter()), None);
         assert_eq!(nearest("User", names.into_iter()), Some("user"));
     }
 }

@@ -87,6 +87,7 @@ fn grants(cx: &mut Cx<'_, '_>, node: &Node) -> Vec<Grant> {
         if !cx.secrets.contains(name.as_str()) {
             cx.findings
                 .error("config::undeclared", value.at, format!("this environment has no secret `{name}`"))
+                .help("declare it at the top level, or in this environment too")
                 .maybe_help(did_you_mean(&name, cx.secrets.iter().copied()));
         }
         grants.extend(Name::new(name).ok().map(|name| Grant::Secret { name, reveal: line.flag("reveal") }));
