@@ -224,6 +224,11 @@ fn free(nodes: &mut [Node], spec: &NodeSpec, entry: &'static NodeSpec, findings:
                     )
                     .help("letters, digits and `_`, not beginning with a digit");
             }
+            "env" if name.starts_with("DEPLOY_") => {
+                findings
+                    .error("config::value", at, format!("`{name}` is set by deployfile itself"))
+                    .help("names that begin with `DEPLOY_` are its own; choose another one");
+            }
             "vars" if !is_snake_case(&name) => {
                 let snake = name.to_lowercase().replace(['-', '.'], "_");
                 let d = findings.error("config::value", at, format!("`{name}` is not a name for a variable"));

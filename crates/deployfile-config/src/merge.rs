@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Where a definition stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Scope<'p> {
     pub(crate) environment: Option<&'p str>,
     pub(crate) role: Option<&'p str>,
@@ -102,8 +102,6 @@ pub(crate) struct Block<'p> {
 #[derive(Debug, Clone)]
 pub(crate) struct Setting<'p> {
     pub(crate) spec: &'static NodeSpec,
-    /// In which order settings of one block were first mentioned.
-    pub(crate) order: usize,
     /// Those that set its line; after [`Block::settle`] the removed ones are gone.
     pub(crate) lines: Vec<Definition<'p>>,
     /// Those that only open its block.
@@ -152,9 +150,7 @@ impl<'p> Block<'p> {
             }
             let id =
                 if spec.identity() > 0 { node.args.first().and_then(Value::text).unwrap_or("") } else { "" };
-            let order = self.settings.len();
-            let setting =
-                self.settings.entry((&node.name.text, id)).or_insert_with(|| Setting::new(spec, order));
+            let setting = self.settings.entry((&node.name.text, id)).or_insert_with(|| Setting::new(spec));
             setting.take(definition, context);
         }
     }
@@ -267,15 +263,8 @@ impl Definition<'_> {
 }
 
 impl<'p> Setting<'p> {
-    fn new(spec: &'static NodeSpec, order: usize) -> Self {
-        Self {
-            spec,
-            order,
-            lines: Vec::new(),
-            mentions: Vec::new(),
-            removals: Vec::new(),
-            block: Block::default(),
-        }
+    fn new(spec: &'static NodeSpec) -> Self {
+        Self { spec, lines: Vec::new(), mentions: Vec::new(), removals: Vec::new(), block: Block::default() }
     }
 
     fn take(&mut self, definition: Definition<'p>, context: Context<'p>) {
@@ -372,7 +361,13 @@ impl<'p> Setting<'p> {
 
     /// An `(add)` that is part of the value.
     pub(crate) fn holds(&self, d: &Definition<'_>) -> bool {
-        d.has_marker("add") && self.winner().is_some_and(|winner| d.strength >= winner.strength)
+        d.has_marker("add") && self.winner().is_none_or(|winner| d.strength >= winner.strength)
+    }
+
+    /// Where it comes in the order of what repeats, for settings whose order means something.
+    pub(crate) fn order(&self) -> Option<impl Ord + use<>> {
+        let all = self.lines.iter().chain(&self.mentions);
+        all.map(|d| (d.scope.rank(), d.at())).min()
     }
 
     /// Where it is declared: the definition with the fewest conditions that was not taken over, of several the first.

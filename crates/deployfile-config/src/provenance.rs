@@ -132,7 +132,7 @@ impl Entry {
 pub(crate) fn of(project: &Project, env: &str, host: Option<&str>) -> Provenance {
     let mut collector = Collector { project, entries: BTreeMap::new() };
     for block in resolve::settled(project, env, host) {
-        collector.block("", &block);
+        collector.block(TOP, "", &block);
     }
     Provenance { entries: collector.entries }
 }
@@ -143,11 +143,11 @@ struct Collector<'p> {
 }
 
 impl Collector<'_> {
-    fn block(&mut self, path: &str, block: &Block<'_>) {
+    fn block(&mut self, parent: &str, path: &str, block: &Block<'_>) {
         for ((name, id), setting) in &block.settings {
             let path = join(path, name, id);
             self.setting(&path, setting);
-            self.block(&path, &setting.block);
+            self.block(setting.spec.name, &path, &setting.block);
         }
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for item in &block.items {
@@ -155,36 +155,39 @@ impl Collector<'_> {
             let count = counts.entry(name).or_default();
             *count += 1;
             let path = join(path, name, &count.to_string());
-            self.item(path, item);
+            self.item(parent, path, item);
         }
     }
 
     fn setting(&mut self, path: &str, setting: &Setting<'_>) {
-        let Some(winner) = setting.winner() else { return };
+        let winner = setting.winner();
+        if setting.lines.is_empty() {
+            return;
+        }
         let place = |d: &Definition<'_>| self.project.sources.place(d.at());
-        let wins = |d: &Definition<'_>| std::ptr::eq(d.node, winner.node);
+        let wins = |d: &Definition<'_>| winner.is_some_and(|winner| std::ptr::eq(d, winner));
         let mut lines: Vec<_> = setting.lines.iter().map(|d| (wins(d) || setting.holds(d), d)).collect();
         lines.sort_by_key(|(holds, d)| (!holds, Reverse(d.strength), d.at()));
         let definitions =
             lines.into_iter().map(|(holds, d)| origin(d, setting.show(d.node), place(d), holds)).collect();
         let spec = setting.spec;
         let values = setting.arguments();
-        let value = match winner.node.props.is_empty() && !values.is_empty() {
-            true => values.iter().map(|v| v.show()).collect::<Vec<_>>().join(" "),
-            false => setting.show(winner.node),
+        let value = match winner.filter(|winner| !winner.node.props.is_empty() || values.is_empty()) {
+            None => values.iter().map(|v| v.show()).collect::<Vec<_>>().join(" "),
+            Some(winner) => setting.show(winner.node),
         };
         let entry = Entry { value, ty: types(spec), default: spec.default, doc: spec.doc, definitions };
         self.entries.insert(path.to_owned(), entry);
     }
 
-    fn item(&mut self, path: String, item: &Definition<'_>) {
+    fn item(&mut self, parent: &str, path: String, item: &Definition<'_>) {
         let line = item.node.line();
         let value = line.split_once(' ').map_or("", |(_, rest)| rest).to_owned();
-        let spec = schema().named(&item.node.name.text).first();
+        let spec = schema().find(parent, &item.node.name.text);
         let place = self.project.sources.place(item.at());
         let entry = Entry {
             value: value.clone(),
-            ty: String::new(),
+            ty: spec.map_or_else(String::new, types),
             default: spec.map_or("", |s| s.default),
             doc: spec.map_or("", |s| s.doc),
             definitions: vec![origin(item, value, place, true)],

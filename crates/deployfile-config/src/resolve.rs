@@ -23,18 +23,19 @@ use crate::suggest::did_you_mean;
 use crate::tree::Value;
 use deployfile_model::spec::NotBuilt;
 use deployfile_model::{EnvValue, Name, Place, SecretRef, Spec, Text};
+pub(crate) use layers::MOST_USES;
 use layers::{Layers, Part};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Works out one environment.
-pub(crate) fn spec(
-    project: &Project,
-    env: &str,
+pub(crate) fn spec<'p>(
+    project: &'p Project,
+    env: &'p str,
     overrides: &BTreeMap<String, String>,
 ) -> (Option<Spec>, Diagnostics) {
     let mut sources = project.sources.clone();
     let overrides = Overrides::new(overrides, &mut sources);
-    let mut cx = Cx::new(project, Findings::new(&sources));
+    let mut cx = Cx::new(project, env, Findings::new(&sources));
     let layers = Layers::of(project, env, &mut cx.findings);
     let spec = if layers.declared.is_empty() {
         cx.undeclared_environment(env);
@@ -105,6 +106,7 @@ fn environment<'p>(
 /// What resolving needs everywhere.
 struct Cx<'p, 's> {
     project: &'p Project,
+    environment: &'p str,
     findings: Findings<'s>,
     /// The variables that the hosts at hand have.
     vars: BTreeSet<String>,
@@ -123,9 +125,10 @@ struct Cx<'p, 's> {
 }
 
 impl<'p, 's> Cx<'p, 's> {
-    fn new(project: &'p Project, findings: Findings<'s>) -> Self {
+    fn new(project: &'p Project, environment: &'p str, findings: Findings<'s>) -> Self {
         Self {
             project,
+            environment,
             findings,
             vars: BTreeSet::new(),
             who: String::new(),
@@ -185,7 +188,11 @@ impl<'p, 's> Cx<'p, 's> {
         let name = value.text()?;
         if !self.secrets.contains(name) {
             self.findings
-                .error("config::undeclared", value.at, format!("this environment has no secret `{name}`"))
+                .error(
+                    "config::undeclared",
+                    value.at,
+                    format!("environment `{}` has no secret `{name}`", self.environment),
+                )
                 .help("declare it at the top level, or in this environment too")
                 .maybe_help(did_you_mean(name, self.secrets.iter().copied()));
         }

@@ -3,6 +3,7 @@
 //! A value carries an [`At`] (12 bytes); the file name, line, column and source line that a person sees are worked
 //! out from it only when something is said about the value.
 
+use crate::check::MARKERS;
 use deployfile_model::Place;
 use std::sync::Arc;
 
@@ -86,13 +87,14 @@ impl Sources {
         self.files.get(at.file as usize).map_or(1, |file| file.line_of(at.offset) as u32 + 1)
     }
 
-    /// The whole line in which a stretch begins, without its newline; nothing for one longer than [`LONGEST_LINE`].
+    /// The whole line in which a stretch begins, without its newline; nothing for one longer than [`LONGEST_LINE`], or that may
+    /// hold a secret by mistake.
     pub(crate) fn line(&self, at: At) -> &str {
         let Some(file) = self.files.get(at.file as usize) else { return "" };
         let line = file.line_of(at.offset);
         let end = file.lines.get(line + 1).map_or(file.text.len(), |end| *end as usize);
         let line = file.text[file.lines[line] as usize..end].trim_end_matches(['\n', '\r']);
-        if line.len() <= LONGEST_LINE { line } else { "" }
+        if line.len() <= LONGEST_LINE && !may_hold_a_secret(line) { line } else { "" }
     }
 
     /// How many characters of a stretch stand in its first line; at least 1, so that there is something to point at.
@@ -106,6 +108,32 @@ impl File {
     fn line_of(&self, offset: u32) -> usize {
         self.lines.partition_point(|start| *start <= offset).saturating_sub(1)
     }
+}
+
+/// Whether somebody may have written a secret itself where its name belongs: `(secret)"…"`, or an annotation that does not
+/// exist before a value, as `(secert)…`. Such a line is not shown, whatever is said about it.
+fn may_hold_a_secret(line: &str) -> bool {
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('(') {
+        rest = after;
+        // A marker before a setting, right or wrong, is none of a value.
+        if before.trim_end().is_empty() || before.trim_end().ends_with(['{', ';', '}']) {
+            continue;
+        }
+        let Some((word, value)) = after.split_once(')') else { break };
+        let is_word =
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let has_value =
+            value.starts_with(|c: char| !c.is_whitespace() && !matches!(c, ')' | ',' | ';' | '.'));
+        let is_known = match word {
+            "secret" => !value.starts_with(['"', '#']),
+            word => MARKERS.contains(&word),
+        };
+        if is_word && has_value && !is_known {
+            return true;
+        }
+    }
+    false
 }
 
 /// Where lines after the first begin: after LF, CRLF and lone CR, as KDL counts them.
@@ -124,6 +152,27 @@ fn line_starts(text: &str) -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_that_may_hold_a_secret_are_not_shown() {
+        for shown in [
+            "A (secret)db-url",
+            "(default)keep 5",
+            "// see above (later) x",
+            "f(x), g(y)",
+            "(add)roles a; A (secret)b",
+        ] {
+            assert!(!may_hold_a_secret(shown), "{shown}");
+        }
+        for hidden in [
+            "A (secret)\"hunter2\"",
+            "B (Secret)hunter3",
+            "env { A (secret)a; B (secert)\"x\"; }",
+            "A (secret)#\"x\"#",
+        ] {
+            assert!(may_hold_a_secret(hidden), "{hidden}");
+        }
+    }
 
     #[test]
     fn places_count_lines_and_characters() {

@@ -1,7 +1,9 @@
 //! `use NAME` in a service: it takes over what another service says, as the weaker word of the two. Look-ups are filled in
 //! later, so `{{ service }}` in what was taken over is the heir's name.
 
-use super::{Block, Definition, Setting};
+use super::{Block, Definition, Scope, Setting};
+use crate::resolve::MOST_USES;
+use crate::tree::Value;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -27,8 +29,8 @@ impl<'p> Block<'p> {
         self.settings.extend(done);
     }
 
-    /// The service with all that it takes over. A service that is met again on its own way is left out: the circle is reported
-    /// where services are resolved.
+    /// The service with all that it takes over. A service that is met again on its own way, or too deep in it, is left out: that
+    /// is reported where services are resolved.
     fn flatten(&self, key: Key<'p>, open: &mut Vec<Key<'p>>, done: &mut BTreeMap<Key<'p>, Setting<'p>>) {
         if open.contains(&key) || done.contains_key(&key) {
             return;
@@ -36,7 +38,8 @@ impl<'p> Block<'p> {
         let Some(own) = self.settings.get(&key) else { return };
         let mut whole = own.clone();
         open.push(key);
-        for base in own.bases() {
+        let bases: Vec<&str> = if open.len() > MOST_USES { Vec::new() } else { own.bases().collect() };
+        for base in bases {
             let base: Key<'p> = ("service", base);
             self.flatten(base, open, done);
             if let Some(setting) = done.get(&base).filter(|_| !open.contains(&base)) {
@@ -50,8 +53,7 @@ impl<'p> Block<'p> {
     fn take_over(&mut self, base: &Block<'p>, name: &'p str) {
         let taken = |d: &Definition<'p>| d.taken_over(name);
         for (key, setting) in base.settings.iter().filter(|((name, _), _)| !OWN.contains(name)) {
-            let order = self.settings.len();
-            let own = self.settings.entry(*key).or_insert_with(|| Setting::new(setting.spec, order));
+            let own = self.settings.entry(*key).or_insert_with(|| Setting::new(setting.spec));
             for (mine, theirs) in [
                 (&mut own.lines, &setting.lines),
                 (&mut own.mentions, &setting.mentions),
@@ -65,19 +67,41 @@ impl<'p> Block<'p> {
     }
 }
 
-/// What came here by one way is not taken over by another once more.
+/// What comes here by several ways is taken over once, by the nearest. A node of a profile is another definition in each scope
+/// that uses the profile.
 fn add<'p>(mine: &mut Vec<Definition<'p>>, theirs: impl Iterator<Item = Definition<'p>>) {
+    let mut known: BTreeMap<(usize, Scope<'p>), usize> =
+        mine.iter().enumerate().map(|(n, d)| (identity(d), n)).collect();
     for one in theirs {
-        if !mine.iter().any(|known| std::ptr::eq(known.node, one.node)) {
-            mine.push(one);
+        match known.get(&identity(&one)) {
+            Some(n) if mine[*n].scope.used > one.scope.used => mine[*n] = one,
+            Some(_) => {}
+            None => {
+                known.insert(identity(&one), mine.len());
+                mine.push(one);
+            }
         }
     }
 }
 
+/// The node and its scope, without the way on which it came.
+fn identity<'p>(d: &Definition<'p>) -> (usize, Scope<'p>) {
+    (std::ptr::from_ref(d.node) as usize, Scope { used: 0, base: None, ..d.scope })
+}
+
 impl<'p> Setting<'p> {
+    /// The arguments that will hold once the block is settled.
+    fn decided(&self) -> Vec<&'p Value> {
+        let mut lines = self.clone();
+        if let Some(removal) = self.removals.iter().map(|d| d.strength).max() {
+            lines.lines.retain(|d| d.strength >= removal);
+        }
+        lines.arguments()
+    }
+
     /// The services that this one uses.
     pub(crate) fn bases(&self) -> impl Iterator<Item = &'p str> {
-        let line = self.block.get("use").map(Setting::arguments).unwrap_or_default();
+        let line = self.block.get("use").map(Setting::decided).unwrap_or_default();
         line.into_iter().filter_map(|value| value.text())
     }
 }

@@ -138,7 +138,7 @@ fn reference(value: &Value, raw: &str, findings: &mut Findings<'_>) {
 fn secret(node: &Node, findings: &mut Findings<'_>) {
     let Some([_, provider, place]) = node.args.first_chunk::<3>() else { return };
     let Some(text) = place.text() else { return };
-    if let (Some("env" | "file"), Some(extra)) = (provider.text(), node.args.get(3)) {
+    if let (Some("env" | "file" | "age"), Some(extra)) = (provider.text(), node.args.get(3)) {
         findings
             .error("config::arguments", extra.at, "a variable or a file is one value")
             .label("one too many")
@@ -146,6 +146,7 @@ fn secret(node: &Node, findings: &mut Findings<'_>) {
                 "a program with arguments is written like this: `secret NAME command pass show \"shop/db\"`",
             );
     }
+    identity(node, provider.text() == Some("age"), findings);
     match provider.text() {
         Some("command") if text.is_empty() || (text.contains('/') && !text.starts_with('/')) => {
             findings
@@ -161,16 +162,37 @@ fn secret(node: &Node, findings: &mut Findings<'_>) {
                 )
                 .help("letters, digits and `_`, not beginning with a digit");
         }
-        Some("file") if HostPath::new(text).is_err() => {
-            findings
-                .error(
-                    "config::value",
-                    place.at,
-                    format!("`{}` is not an absolute path", text.escape_debug()),
-                )
-                .help("name the file on the host: `secret NAME file \"/etc/shop/db-url\"`");
-        }
+        Some("file") => host_path(place, "`secret NAME file \"/etc/shop/db-url\"`", findings),
+        Some("age") => host_path(place, AGE, findings),
         _ => {}
+    }
+}
+
+const AGE: &str = "`secret NAME age \"/etc/shop/db-url.age\" identity=\"/etc/shop/key.txt\"`";
+
+/// Both files are read on the host, so neither is beside the deployfile.
+fn host_path(value: &Value, example: &str, findings: &mut Findings<'_>) {
+    let Some(text) = value.text().filter(|text| HostPath::new(*text).is_err()) else { return };
+    findings
+        .error("config::value", value.at, format!("`{}` is not an absolute path", text.escape_debug()))
+        .help(format!("name the file on the host: {example}"));
+}
+
+/// `identity=` goes with `age` and with nothing else.
+fn identity(node: &Node, is_age: bool, findings: &mut Findings<'_>) {
+    match node.props.iter().find(|(key, _)| key.text == "identity") {
+        Some((key, _)) if !is_age => {
+            findings
+                .error("config::arguments", key.at, "`identity=` goes with `age`")
+                .help("delete it; what is encrypted with age is written like this: ".to_owned() + AGE);
+        }
+        Some((_, value)) => host_path(value, AGE, findings),
+        None if is_age => {
+            findings
+                .error("config::arguments", node.name.at, "this secret does not say what decrypts it")
+                .help(format!("name the file with its identities: {AGE}"));
+        }
+        None => {}
     }
 }
 

@@ -4,7 +4,7 @@ use super::undeclared;
 use crate::diagnostic::Findings;
 use crate::files::matches;
 use crate::project::Project;
-use crate::resolve::ranges;
+use crate::resolve::{MOST_USES, ranges};
 use crate::schema::{TOP, schema};
 use crate::tree::{Node, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,7 @@ pub(super) fn check(project: &Project, complete: bool, findings: &mut Findings<'
         scopes.block(nodes, TOP, Hosts::All);
     }
     let Scopes { profiles, .. } = scopes;
+    names_of_environments(project, findings);
     if complete {
         unused(&profiles, findings);
         conditions_that_never_hold(project, findings);
@@ -116,6 +117,15 @@ impl<'p> Scopes<'p, '_, '_> {
                 continue;
             }
             self.mark(name);
+            if self.is_too_deep(name) {
+                self.findings
+                    .error(
+                        "config::profile",
+                        value.at,
+                        format!("profile `{name}` uses profiles more than {MOST_USES} deep"),
+                    )
+                    .help("use one of them directly");
+            }
             if hosts == Hosts::Some
                 && let Some(inside) = self.of_all_hosts(name)
             {
@@ -151,15 +161,27 @@ impl<'p> Scopes<'p, '_, '_> {
             let Some(profile) = self.profiles.get(name.as_str()).filter(|_| seen.insert(name.clone())) else {
                 continue;
             };
-            for block in &profile.blocks {
-                let wrong = |n: &&Node| n.name.text == "role" || is_of_all_hosts(&n.name.text);
-                if let Some(found) = block.children().iter().find(wrong) {
-                    return Some(found);
+            for node in profile.blocks.iter().flat_map(|block| held(block)) {
+                if node.name.text == "role" || is_of_all_hosts(&node.name.text) {
+                    return Some(node);
                 }
-                open.extend(used_in(block));
             }
+            open.extend(profile.blocks.iter().flat_map(|block| used_in(block)));
         }
         None
+    }
+
+    /// Whether a chain of more than [`MOST_USES`] profiles begins with this one. A circle is none.
+    fn is_too_deep(&self, name: &str) -> bool {
+        let (mut seen, mut level) = (BTreeSet::new(), BTreeSet::from([name.to_owned()]));
+        for _ in 0..MOST_USES {
+            seen.extend(level.iter().cloned());
+            let blocks = level.iter().filter_map(|name| self.profiles.get(name.as_str()));
+            let next: BTreeSet<String> =
+                blocks.flat_map(|profile| &profile.blocks).flat_map(|block| used_in(block)).collect();
+            level = next.into_iter().filter(|name| !seen.contains(name)).collect();
+        }
+        !level.is_empty()
     }
 
     /// `use` of services.
@@ -174,9 +196,18 @@ impl<'p> Scopes<'p, '_, '_> {
     }
 }
 
+/// The settings of a profile's block, and of `when` in it.
+fn held(profile: &Node) -> impl Iterator<Item = &Node> {
+    let inner = |node: &'_ Node| node.name.text == "when";
+    profile.children().iter().flat_map(move |node| {
+        let within = if inner(node) { node.children() } else { &[] };
+        std::iter::once(node).chain(within)
+    })
+}
+
 /// The profiles that a profile's block uses.
 fn used_in(profile: &Node) -> impl Iterator<Item = String> {
-    let lines = profile.children().iter().filter(|n| n.name.text == "use" && !n.bad);
+    let lines = held(profile).filter(|n| n.name.text == "use" && !n.bad);
     lines.flat_map(|n| n.args.iter().filter_map(|value| value.text().map(str::to_owned)))
 }
 
@@ -189,6 +220,22 @@ fn is_of_all_hosts(kind: &str) -> bool {
 
 fn first_name(node: &Node) -> Option<&str> {
     node.args.first().and_then(Value::text)
+}
+
+/// A first word that is an environment is one (cli.md), so `service stop local` could not mean the service.
+fn names_of_environments(project: &Project, findings: &mut Findings<'_>) {
+    let environments = project.first_arguments("environment");
+    let mut said = BTreeSet::new();
+    project.each(&mut |node| {
+        let kind = node.name.text.as_str();
+        let Some(value) = node.args.first().filter(|_| matches!(kind, "service" | "task")) else { return };
+        let name = value.as_text();
+        if environments.contains(&name) && said.insert((kind, name.clone())) {
+            findings
+                .error("config::service", value.at, format!("{kind} `{name}` has the name of an environment"))
+                .help("call one of them otherwise: on the command line the word means the environment");
+        }
+    });
 }
 
 fn unused(profiles: &BTreeMap<&str, Profile<'_>>, findings: &mut Findings<'_>) {

@@ -19,7 +19,7 @@ pub(super) type Undecided = (App, bool);
 
 pub(super) fn app<'p>(cx: &mut Cx<'p, '_>, block: &Block<'p>) -> Option<Undecided> {
     let mut apps: Vec<_> = block.named("app").collect();
-    apps.sort_by_key(|(_, setting)| setting.order);
+    apps.sort_by_key(|(_, setting)| setting.order());
     let Some((id, app)) = apps.first() else {
         let at = cx.main();
         cx.findings

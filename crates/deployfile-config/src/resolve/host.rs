@@ -5,7 +5,7 @@ use super::line::{Line, name};
 use super::{Cx, not_built, service, site, stage};
 use crate::diagnostic::Findings;
 use crate::lookups::Where;
-use crate::merge::Block;
+use crate::merge::{Block, Scope};
 use crate::overrides::Overrides;
 use crate::tree::{Data, Node, Value};
 use deployfile_model::site::Site;
@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The roles of each service or site that stands in the block of one, for the rule that it runs where that role is.
-pub(super) struct Around<'p> {
-    pub(super) services: BTreeMap<&'p str, Vec<&'p str>>,
-    pub(super) sites: BTreeMap<&'p str, Vec<&'p str>>,
+pub(super) struct Around<'l, 'p> {
+    pub(super) services: BTreeMap<&'p str, Vec<&'l [&'p str]>>,
+    pub(super) sites: BTreeMap<&'p str, Vec<&'l [&'p str]>>,
 }
 
 /// What a host can have for itself without being another one in anything else, but for the variables that there are.
@@ -35,8 +35,10 @@ struct Base<'p> {
     /// And all the rest.
     heavy: Block<'p>,
     /// What was worked out for such hosts: by their own blocks that say more than [`OWN`], and by their variables.
-    rests: BTreeMap<(Vec<usize>, BTreeSet<String>), Rest>,
+    rests: BTreeMap<RestKey<'p>, Rest>,
 }
+
+type RestKey<'p> = (Vec<(usize, Scope<'p>)>, BTreeSet<String>);
 
 /// What hosts share.
 #[derive(Clone)]
@@ -55,7 +57,7 @@ pub(super) fn hosts<'p>(cx: &mut Cx<'p, '_>, layers: &Layers<'p>, overrides: &'p
     let mut hosts = Vec::with_capacity(layers.hosts.len());
     for (written, of_host) in &layers.hosts {
         let Ok(name) = Name::new(written.as_str()) else { continue };
-        let roles = roles(written, &of_host.layers, &mut cx.findings);
+        let roles = roles(&of_host.layers, &mut cx.findings);
         let own: Vec<&Layer<'p>> = of_host.layers.iter().filter(|layer| layer.applies_to(&roles)).collect();
         let base = bases.entry(roles.clone()).or_insert_with(|| Base::new(layers, &roles));
         cx.who = match roles.as_slice() {
@@ -115,20 +117,24 @@ impl<'p> Base<'p> {
 
 /// What is merged for a host; without one, what every host of the environment has.
 pub(super) fn merged<'p>(layers: &Layers<'p>, host: Option<&str>, findings: &mut Findings<'_>) -> Block<'p> {
-    let Some((name, of_host)) = host.and_then(|host| layers.hosts.get_key_value(host)) else {
+    let Some(of_host) = host.and_then(|host| layers.hosts.get(host)) else {
         return layers.merge(Part::Host, &[]);
     };
-    let roles = roles(name, &of_host.layers, findings);
+    let roles = roles(&of_host.layers, findings);
     let mut block = layers.merge(Part::Host, &roles);
-    of_host.layers.iter().filter(|l| l.applies_to(&roles)).for_each(|l| l.lay(&mut block, |_| true));
+    of_host
+        .layers
+        .iter()
+        .filter(|l| l.applies_to(&roles))
+        .for_each(|l| l.lay(&mut block, |node| Part::Host.holds(node)));
     block
 }
 
 /// The roles that a host carries, sorted.
-fn roles<'p>(host: &str, layers: &[Layer<'p>], findings: &mut Findings<'_>) -> Vec<&'p str> {
+fn roles<'p>(layers: &[Layer<'p>], findings: &mut Findings<'_>) -> Vec<&'p str> {
     let mut block = Block::default();
     layers.iter().for_each(|layer| layer.lay(&mut block, |node| node.name.text == "roles"));
-    block.settle(&format!("host.{host}"), findings);
+    block.settle("", findings);
     let mut roles: Vec<_> = block
         .get("roles")
         .map(|s| s.arguments())
@@ -141,7 +147,7 @@ fn roles<'p>(host: &str, layers: &[Layer<'p>], findings: &mut Findings<'_>) -> V
     roles
 }
 
-fn rest<'p>(cx: &mut Cx<'p, '_>, mut block: Block<'p>, roles: &[&'p str], around: &Around<'p>) -> Rest {
+fn rest<'p>(cx: &mut Cx<'p, '_>, mut block: Block<'p>, roles: &[&'p str], around: &Around<'_, 'p>) -> Rest {
     block.inherit();
     block.settle("", &mut cx.findings);
     for (value, position) in cx.pending.clone() {
@@ -152,7 +158,7 @@ fn rest<'p>(cx: &mut Cx<'p, '_>, mut block: Block<'p>, roles: &[&'p str], around
         services: Arc::new(service::services(cx, &block, roles, &around.services)),
         sites: Arc::new(site::sites(cx, &block, roles, &around.sites)),
         shared: Arc::new(shared(cx, &block)),
-        links: Arc::new(block.items("link").filter_map(|node| link(cx, node)).collect()),
+        links: Arc::new(links(cx, &block)),
         stages: Arc::new(stage::stages(cx, &block)),
     }
 }
@@ -252,6 +258,34 @@ fn twice(cx: &mut Cx<'_, '_>, path: &str, first: &Node, second: &Node) {
         .help("delete one of them")
         .related
         .push(related);
+}
+
+/// At one path there is one link, and what is shared is one already.
+fn links<'p>(cx: &mut Cx<'p, '_>, block: &Block<'p>) -> Vec<Link> {
+    let shared =
+        block.get("shared").into_iter().flat_map(|setting| &setting.block.items).map(|item| item.node);
+    let mut taken: BTreeMap<String, &'p Node> = BTreeMap::new();
+    taken.extend(shared.filter_map(|node| Some((node.args.first()?.as_text(), node))));
+    for node in block.items("link") {
+        let Some(at) = node.args.first() else { continue };
+        match taken.insert(at.as_text(), node) {
+            Some(other) if other.line() != node.line() => {
+                let related = cx.findings.related(other.name.at, other.line());
+                cx.findings
+                    .error(
+                        "config::conflict",
+                        node.name.at,
+                        format!("`{}` is two things", at.as_text().escape_debug()),
+                    )
+                    .label(node.line())
+                    .help("delete one of them")
+                    .related
+                    .push(related);
+            }
+            _ => {}
+        }
+    }
+    block.items("link").filter_map(|node| link(cx, node)).collect()
 }
 
 fn link<'p>(cx: &mut Cx<'p, '_>, node: &'p Node) -> Option<Link> {

@@ -9,10 +9,18 @@ use crate::schema::{TOP, schema};
 use crate::tree::{Node, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Profiles within profiles, and services that take over services.
+pub(crate) const MOST_USES: usize = 16;
+
 /// One block of settings and the scope in which it stands.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Layer<'p> {
+    /// What decides about strength, and what is told: of several conditions of one kind the innermost.
     pub(super) scope: Scope<'p>,
+    /// The roles that a host must carry, as they are written; all of them.
+    roles: Vec<&'p str>,
+    /// The names that it must have, as they are written; all of them.
+    hosts: Vec<&'p str>,
     /// The kind of block, as the schema names parents.
     parent: &'static str,
     nodes: &'p [Node],
@@ -46,7 +54,8 @@ impl<'p> Layers<'p> {
     pub(super) fn of(project: &'p Project, env: &'p str, findings: &mut Findings<'_>) -> Self {
         let mut collector = Collector { env, declared: Vec::new(), layers: Vec::new() };
         for (_, nodes) in &project.trees {
-            collector.scopes(Layer { scope: Scope::default(), parent: TOP, nodes });
+            let scope = Scope::default();
+            collector.scopes(Layer { scope, roles: Vec::new(), hosts: Vec::new(), parent: TOP, nodes });
         }
         collector.profiles(project, findings);
         let Collector { declared, layers, .. } = collector;
@@ -63,17 +72,22 @@ impl<'p> Layers<'p> {
         block
     }
 
-    /// The roles in whose blocks something of this kind and name stands, as they are written there.
-    pub(super) fn roles_around(&self, kind: &str) -> BTreeMap<&'p str, Vec<&'p str>> {
+    /// The services or sites that are declared in blocks of roles and nowhere above: by name, the roles of each block. What a
+    /// block of a role says of something that is declared elsewhere does not keep it to that role.
+    pub(super) fn roles_around(&self, kind: &str) -> BTreeMap<&'p str, Vec<&[&'p str]>> {
         let mut around: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut everywhere = BTreeSet::new();
         for layer in &self.shared {
-            let Some(role) = layer.scope.role else { continue };
-            for node in layer.nodes.iter().filter(|n| n.name.text == kind && !n.bad && !removes(n)) {
-                if let Some(name) = node.args.first().and_then(Value::text) {
-                    around.entry(name).or_default().push(role);
+            for node in layer.nodes.iter().filter(|n| n.name.text == kind && declares(n)) {
+                let Some(name) = node.args.first().and_then(Value::text) else { continue };
+                if !layer.roles.is_empty() {
+                    around.entry(name).or_default().push(layer.roles.as_slice());
+                } else if layer.scope.environment.is_none() {
+                    everywhere.insert(name);
                 }
             }
         }
+        around.retain(|name, _| !everywhere.contains(name));
         around
     }
 }
@@ -87,13 +101,13 @@ struct Collector<'p> {
 
 impl<'p> Collector<'p> {
     fn scopes(&mut self, layer: Layer<'p>) {
-        let Layer { scope, parent, nodes } = layer;
-        self.layers.push(layer);
+        self.layers.push(layer.clone());
+        let Layer { scope, parent, nodes, .. } = layer;
         for node in nodes.iter().filter(|n| !n.bad) {
             let kind = node.name.text.as_str();
             if kind == "when" && schema().find(parent, kind).is_some() {
-                if let Some(scope) = self.conditions(node, scope) {
-                    self.scopes(Layer { scope, parent: "when", nodes: node.children() });
+                if let Some(layer) = self.conditions(node, &layer) {
+                    self.scopes(layer);
                 }
                 continue;
             }
@@ -103,25 +117,38 @@ impl<'p> Collector<'p> {
                 ("environment", TOP) if name == self.env => {
                     self.declared.push(node);
                     let scope = Scope { environment: Some(name), ..scope };
-                    self.scopes(Layer { scope, parent: "environment", nodes });
+                    self.scopes(Layer { scope, parent: "environment", nodes, ..layer.clone() });
                 }
                 // A profile that a role or a host uses has no roles of its own: that is reported where it is used.
                 ("role", TOP | "environment" | "profile") if scope.role.is_none() && scope.host.is_none() => {
                     let scope = Scope { role: Some(name), ..scope };
-                    self.layers.push(Layer { scope, parent: "role", nodes });
+                    self.layers.push(Layer {
+                        scope,
+                        parent: "role",
+                        nodes,
+                        roles: vec![name],
+                        ..layer.clone()
+                    });
                 }
                 ("host", "environment") => {
                     let loose = scope.loose || ranges::is_range(name);
                     let scope = Scope { host: Some(name), loose, ..scope };
-                    self.layers.push(Layer { scope, parent: "host", nodes });
+                    self.layers.push(Layer {
+                        scope,
+                        parent: "host",
+                        nodes,
+                        hosts: vec![name],
+                        ..layer.clone()
+                    });
                 }
                 _ => {}
             }
         }
     }
 
-    /// The scope of a `when` block; `None`: it is about another environment.
-    fn conditions(&self, node: &'p Node, around: Scope<'p>) -> Option<Scope<'p>> {
+    /// The layer of a `when` block, whose conditions hold together with those `around` it; `None`: it is about another
+    /// environment.
+    fn conditions(&self, node: &'p Node, around: &Layer<'p>) -> Option<Layer<'p>> {
         let condition = |name: &str| node.prop(name).and_then(Value::text);
         let environment = condition("environment");
         if environment.is_some_and(|glob| !matches(glob, self.env)) {
@@ -129,12 +156,21 @@ impl<'p> Collector<'p> {
         }
         let (role, host) = (condition("role"), condition("host"));
         let loose = [environment, role, host].into_iter().flatten().any(is_glob);
-        Some(Scope {
-            environment: environment.or(around.environment),
-            role: role.or(around.role),
-            host: host.or(around.host),
-            loose: around.loose || loose,
-            ..around
+        let outer = around.scope;
+        let scope = Scope {
+            environment: environment.or(outer.environment),
+            role: role.or(outer.role),
+            host: host.or(outer.host),
+            loose: outer.loose || loose,
+            ..outer
+        };
+        let with = |all: &[&'p str], one: Option<&'p str>| all.iter().copied().chain(one).collect();
+        Some(Layer {
+            scope,
+            roles: with(&around.roles, role),
+            hosts: with(&around.hosts, host),
+            parent: "when",
+            nodes: node.children(),
         })
     }
 
@@ -156,13 +192,15 @@ impl<'p> Collector<'p> {
         while next < self.layers.len() {
             let uses = uses(&self.layers[next..], findings);
             next = self.layers.len();
-            for (scope, name) in uses {
-                if scope.used == u8::MAX || !taken.insert((conditions(&scope), name)) {
+            for (user, name) in uses {
+                // More is refused where it is written.
+                let is_deep = usize::from(user.scope.used) >= MOST_USES;
+                if is_deep || !taken.insert((user.conditions(), name)) {
                     continue;
                 }
-                let scope = Scope { used: scope.used + 1, profile: Some(name), ..scope };
+                let scope = Scope { used: user.scope.used + 1, profile: Some(name), ..user.scope };
                 for node in blocks.get(name).into_iter().flatten() {
-                    self.scopes(Layer { scope, parent: "profile", nodes: node.children() });
+                    self.scopes(Layer { scope, parent: "profile", nodes: node.children(), ..user.clone() });
                 }
             }
         }
@@ -170,30 +208,26 @@ impl<'p> Collector<'p> {
 }
 
 /// What makes two scopes the same for `use`.
-type Conditions<'p> = [Option<&'p str>; 3];
-
-fn conditions<'p>(scope: &Scope<'p>) -> Conditions<'p> {
-    [scope.environment, scope.role, scope.host]
-}
+type Conditions<'p> = (Option<&'p str>, Vec<&'p str>, Vec<&'p str>);
 
 /// The profiles that these layers use. The lines of one scope are one setting, wherever they are written; those of
 /// different scopes do not replace one another.
-fn uses<'p>(layers: &[Layer<'p>], findings: &mut Findings<'_>) -> Vec<(Scope<'p>, &'p str)> {
-    let mut scopes: Vec<(Scope<'p>, Block<'p>)> = Vec::new();
+fn uses<'p>(layers: &[Layer<'p>], findings: &mut Findings<'_>) -> Vec<(Layer<'p>, &'p str)> {
+    let mut scopes: Vec<(Layer<'p>, Block<'p>)> = Vec::new();
     let mut known = BTreeMap::new();
     for layer in layers.iter().filter(|l| l.nodes.iter().any(|n| n.name.text == "use")) {
-        let key = (conditions(&layer.scope), layer.scope.profile);
+        let key = (layer.conditions(), layer.scope.profile);
         let n = *known.entry(key).or_insert_with(|| {
-            scopes.push((layer.scope, Block::default()));
+            scopes.push((layer.clone(), Block::default()));
             scopes.len() - 1
         });
         layer.lay_all(&mut scopes[n].1, |node| node.name.text == "use");
     }
     let mut uses = Vec::new();
-    for (scope, mut block) in scopes {
-        block.settle(&path(&scope), findings);
+    for (user, mut block) in scopes {
+        block.settle(&path(&user.scope), findings);
         let line = block.get("use").map(|s| s.arguments()).unwrap_or_default();
-        uses.extend(line.into_iter().filter_map(|value| Some((scope, value.text()?))));
+        uses.extend(line.into_iter().filter_map(|value| Some((user.clone(), value.text()?))));
     }
     uses
 }
@@ -217,15 +251,18 @@ fn by_host<'p>(declared: &[&'p Node], layers: Vec<Layer<'p>>) -> BTreeMap<String
         }
     }
     for layer in layers {
-        let Some(written) = layer.scope.host else { continue };
-        if is_glob(written) {
-            let meant = hosts.iter_mut().filter(|(name, _)| matches(written, name));
-            meant.for_each(|(_, host)| host.layers.push(layer));
+        // A name or a range stands in a block of a host; globs stand in `when`.
+        let (globs, written): (Vec<&str>, Vec<&str>) = layer.hosts.iter().partition(|host| is_glob(host));
+        let all_globs = |name: &str| globs.iter().all(|glob| matches(glob, name));
+        let Some((first, others)) = written.split_first() else {
+            let meant = hosts.iter_mut().filter(|(name, _)| all_globs(name));
+            meant.for_each(|(_, host)| host.layers.push(layer.clone()));
             continue;
-        }
-        for name in ranges::expand(written).unwrap_or_default() {
+        };
+        let names = ranges::expand(first).unwrap_or_default().into_iter();
+        for name in names.filter(|name| all_globs(name) && others.iter().all(|other| other == name)) {
             if let Some(host) = hosts.get_mut(&name) {
-                host.layers.push(layer);
+                host.layers.push(layer.clone());
             }
         }
     }
@@ -244,12 +281,16 @@ impl<'p> Layer<'p> {
 
     /// Whether a host with these roles is meant.
     pub(super) fn applies_to(&self, roles: &[&str]) -> bool {
-        self.scope.role.is_none_or(|role| roles.iter().any(|have| is_role(role, have)))
+        carries(roles, &self.roles)
     }
 
-    /// What tells its nodes from those of every other layer.
-    pub(super) fn identity(&self) -> usize {
-        self.nodes.as_ptr() as usize
+    /// What tells it from every other layer. A profile's nodes are in as many layers as scopes use it.
+    pub(super) fn identity(&self) -> (usize, Scope<'p>) {
+        (self.nodes.as_ptr() as usize, self.scope)
+    }
+
+    fn conditions(&self) -> Conditions<'p> {
+        (self.scope.environment, self.roles.clone(), self.hosts.clone())
     }
 
     /// Whether the layer sets anything else than these.
@@ -265,9 +306,17 @@ impl Part {
     }
 }
 
-/// Whether a role is the one that is written, or one of those that a glob means.
-pub(super) fn is_role(written: &str, role: &str) -> bool {
-    written == role || (is_glob(written) && matches(written, role))
+/// Whether a host with these roles carries all that are wanted, as they are written.
+pub(super) fn carries(roles: &[&str], wanted: &[&str]) -> bool {
+    let is_role = |written: &str, role: &str| written == role || (is_glob(written) && matches(written, role));
+    wanted.iter().all(|wanted| roles.iter().any(|role| is_role(wanted, role)))
+}
+
+/// Whether a node says what a service runs, or where a site listens: other nodes of its name only tune it.
+fn declares(node: &Node) -> bool {
+    let says_what =
+        |child: &Node| matches!(child.name.text.as_str(), "command" | "use" | "manager" | "listen");
+    !node.bad && node.children().iter().any(says_what)
 }
 
 fn is_glob(text: &str) -> bool {
@@ -277,8 +326,4 @@ fn is_glob(text: &str) -> bool {
 /// What is no setting of the block in which it stands.
 fn is_scope(name: &str) -> bool {
     matches!(name, "deployfile" | "import" | "profile" | "use" | "role" | "environment" | "host" | "when")
-}
-
-fn removes(node: &Node) -> bool {
-    node.marker.as_ref().is_some_and(|m| m.text == "remove")
 }

@@ -86,7 +86,11 @@ fn grants(cx: &mut Cx<'_, '_>, node: &Node) -> Vec<Grant> {
         let name = value.as_text();
         if !cx.secrets.contains(name.as_str()) {
             cx.findings
-                .error("config::undeclared", value.at, format!("this environment has no secret `{name}`"))
+                .error(
+                    "config::undeclared",
+                    value.at,
+                    format!("environment `{}` has no secret `{name}`", cx.environment),
+                )
                 .help("declare it at the top level, or in this environment too")
                 .maybe_help(did_you_mean(&name, cx.secrets.iter().copied()));
         }

@@ -1,7 +1,7 @@
 //! `service`: what keeps running between deploys.
 
 use super::app::{argument, default, default_argument, place_of};
-use super::layers::is_role;
+use super::layers::{MOST_USES, carries};
 use super::line::{Line, choose, name, number};
 use super::{Cx, host, not_built};
 use crate::lookups::Where;
@@ -11,6 +11,7 @@ use crate::tree::{Data, Node, Value};
 use deployfile_model::probe::{Expect, Health, RunningBuild, Target};
 use deployfile_model::service::{Drain, Manager, OnDeploy, Service, Signal, Stop};
 use deployfile_model::{HostPath, Name, Text};
+use deployfile_render::expr::lookups;
 use std::collections::{BTreeMap, BTreeSet};
 
 const ON_DEPLOY: [(&str, OnDeploy); 4] = [
@@ -25,7 +26,7 @@ pub(super) fn services<'p>(
     cx: &mut Cx<'p, '_>,
     block: &Block<'p>,
     roles: &[&str],
-    around: &BTreeMap<&'p str, Vec<&'p str>>,
+    around: &BTreeMap<&'p str, Vec<&[&'p str]>>,
 ) -> Vec<Service> {
     let runs =
         |id: &str, setting: &Setting<'p>| !is_abstract(setting) && runs_here(setting, around.get(id), roles);
@@ -64,12 +65,25 @@ fn has_its_bases(
             cx.findings
                 .error("config::use", value.at, format!("service `{id}` uses itself: {circle}"))
                 .help("delete one of the `use`s");
+        } else if is_too_deep(all, base) {
+            let message = format!("service `{id}` uses services more than {MOST_USES} deep");
+            cx.findings.error("config::use", value.at, message).help("use one of them directly");
         }
     }
     cx.findings.said() == before
 }
 
-/// The way from `id` over `base` back to `id`, if there is one.
+/// Whether a chain of more than [`MOST_USES`] services begins with this one.
+fn is_too_deep(all: &BTreeMap<&str, &Setting<'_>>, base: &str) -> bool {
+    let mut level: BTreeSet<&str> = BTreeSet::from([base]);
+    for _ in 0..MOST_USES {
+        let bases = level.iter().filter_map(|id| all.get(id)).flat_map(|setting| setting.bases());
+        level = bases.collect();
+    }
+    !level.is_empty()
+}
+
+/// The way from `id` over `base` back to `id`, if there is one. Longer ones than [`MOST_USES`] are not looked for.
 fn circle(all: &BTreeMap<&str, &Setting<'_>>, id: &str, base: &str) -> Option<String> {
     let mut ways = vec![vec![base]];
     let mut seen = BTreeSet::from([base]);
@@ -78,7 +92,8 @@ fn circle(all: &BTreeMap<&str, &Setting<'_>>, id: &str, base: &str) -> Option<St
         if last == id {
             return Some([&[id][..], &way].concat().join(" → "));
         }
-        let next = all.get(last).into_iter().flat_map(|setting| setting.bases());
+        let next =
+            all.get(last).filter(|_| way.len() <= MOST_USES).into_iter().flat_map(|setting| setting.bases());
         ways.extend(next.filter(|next| seen.insert(next)).map(|next| [&way[..], &[next]].concat()));
     }
     None
@@ -91,7 +106,7 @@ fn one_service_at_an_address(cx: &mut Cx<'_, '_>, services: &[(&str, &Setting<'_
         for value in setting.block.items("listen").flat_map(|node| &node.args) {
             let text = value.as_text();
             // With `{{ service }}` one text is an address of each.
-            if text.contains("service") {
+            if lookups(&text).iter().any(|name| name == "service") {
                 continue;
             }
             let Some((other, first)) = taken.insert(text.clone(), (id, value)) else { continue };
@@ -114,12 +129,12 @@ fn one_service_at_an_address(cx: &mut Cx<'_, '_>, services: &[(&str, &Setting<'_
 
 /// Whether something with `roles` of its own, in the blocks of the roles `around` it, or in a block of the host itself, applies
 /// to a host.
-pub(super) fn runs_here(setting: &Setting<'_>, around: Option<&Vec<&str>>, roles: &[&str]) -> bool {
+pub(super) fn runs_here(setting: &Setting<'_>, around: Option<&Vec<&[&str]>>, roles: &[&str]) -> bool {
     let own = setting.block.get("roles").map(|s| s.arguments());
     match (own, around) {
         (Some(own), _) => own.iter().filter_map(|v| v.text()).any(|role| roles.contains(&role)),
         (None, Some(around)) => {
-            let of_role = around.iter().any(|role| roles.iter().any(|have| is_role(role, have)));
+            let of_role = around.iter().any(|wanted| carries(roles, wanted));
             of_role || setting.mentions.iter().any(|d| d.scope.host.is_some())
         }
         (None, None) => true,
@@ -131,7 +146,8 @@ fn service<'p>(cx: &mut Cx<'p, '_>, id: &str, setting: &Setting<'p>) -> Option<S
     let block = &setting.block;
     let line = |name: &'static str| Line::new("service", name, block.get(name).and_then(Setting::line));
     let (word, manager) = manager(setting);
-    let command = texts(cx, block.get("command").and_then(Setting::line));
+    let command = block.get("command").map(Setting::arguments).unwrap_or_default();
+    let command = command.into_iter().map(|value| cx.text(value, Where::Service)).collect();
     let directory = match argument(setting, "directory") {
         Some(value) => cx.text(value, Where::Service),
         None => default_argument(cx, "service", "directory", at),
@@ -231,14 +247,27 @@ fn consistent(cx: &mut Cx<'_, '_>, service: &Service, manager: &str, setting: &S
             )
             .help(help);
     }
-    if manager == "external" && !service.command.is_empty() {
+    let without_effect = ["command", "directory", "numprocs", "user", "env", "stop", "reload"]
+        .into_iter()
+        .filter(|_| manager == "external");
+    for name in without_effect.filter(|name| setting.block.get(name).is_some()) {
         cx.findings
             .warning(
                 "config::no-effect",
-                at_of("command"),
-                format!("service `{id}`: an external manager runs no `command`"),
+                at_of(name),
+                format!("service `{id}`: an external manager heeds no `{name}`"),
             )
             .help("delete it, or choose `manager builtin`");
+    }
+    let socket = setting.block.get("manager").and_then(Setting::line).and_then(|node| node.prop("socket"));
+    if let Some(socket) = socket.filter(|_| manager != "supervisor") {
+        cx.findings
+            .warning(
+                "config::no-effect",
+                socket.at,
+                format!("service `{id}`: `manager {manager}` has no `socket=`"),
+            )
+            .help("delete it, or choose `manager supervisor`");
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn sites<'p>(
     cx: &mut Cx<'p, '_>,
     block: &Block<'p>,
     roles: &[&str],
-    around: &BTreeMap<&'p str, Vec<&'p str>>,
+    around: &BTreeMap<&'p str, Vec<&[&'p str]>>,
 ) -> Vec<Site> {
     let here: BTreeMap<_, _> =
         block.named("site").filter(|(id, s)| runs_here(s, around.get(id), roles)).collect();
@@ -34,7 +34,7 @@ fn site<'p>(cx: &mut Cx<'p, '_>, id: &str, setting: &Setting<'p>) -> Option<Site
             .help("say where nginx listens: `listen \"80\"`");
     }
     let mut locations: Vec<_> = block.named("location").collect();
-    locations.sort_by_key(|(_, location)| location.order);
+    locations.sort_by_key(|(_, location)| location.order());
     Some(Site {
         name: Name::new(id).ok()?,
         listen,

@@ -79,7 +79,11 @@ fn used(cx: &mut Cx<'_, '_>, value: &Value) -> Option<Name> {
     let plugin = name(value)?;
     if !cx.plugins.contains(plugin.as_str()) {
         cx.findings
-            .error("config::undeclared", value.at, format!("this environment has no plugin `{plugin}`"))
+            .error(
+                "config::undeclared",
+                value.at,
+                format!("environment `{}` has no plugin `{plugin}`", cx.environment),
+            )
             .help("declare it at the top level, or in this environment too");
     }
     Some(plugin)

@@ -137,12 +137,13 @@ fn runs_on<'s>(spec: &'s Spec, path: &str) -> Option<Vec<&'s Name>> {
         "service" => host.services.iter().any(|service| is_it(&service.name)),
         _ => host.sites.iter().any(|site| is_it(&site.name)),
     };
-    let is_not_built = |it: &NotBuilt| it.what.starts_with("service.");
-    // A service whose manager is not built is on no host of the specification, and not because nothing wants it.
-    if !matches!(kind, "service" | "site") || spec.not_built.iter().any(is_not_built) {
+    if !matches!(kind, "service" | "site") {
         return None;
     }
-    Some(spec.hosts.iter().filter(has_it).map(|host| &host.name).collect())
+    let hosts: Vec<&Name> = spec.hosts.iter().filter(has_it).map(|host| &host.name).collect();
+    // A service whose manager is not built is on no host of the specification, and not because nothing wants it.
+    let is_manager = |it: &NotBuilt| it.what.contains(".manager ");
+    Some(hosts).filter(|hosts| !hosts.is_empty() || !spec.not_built.iter().any(is_manager))
 }
 
 fn told(environment: &Name, hosts: &[&Name]) -> String {

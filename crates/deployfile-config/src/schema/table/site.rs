@@ -34,11 +34,11 @@ pub(super) const ROWS: &[NodeSpec] = &[
         .default("none")
         .example("location \"/\" { proxy \"127.0.0.1:9010\"; }"),
     node("proxy", &["location"], "An HTTP upstream: `HOST:PORT` or `unix:PATH`.")
-        .args(&[arg("upstream", Type::Text)])
+        .args(&[arg("upstream", Type::Address { unix: true })])
         .default("none")
         .example("proxy \"127.0.0.1:9010\""),
     node("fastcgi", &["location"], "A FastCGI upstream; it always gets the real path of the release.")
-        .args(&[arg("upstream", Type::Text)])
+        .args(&[arg("upstream", Type::Address { unix: true })])
         .default("none")
         .example("fastcgi \"unix:/run/php/shop.sock\""),
     node("static", &["location"], "Files beneath the root answer.")
