@@ -48,6 +48,8 @@ pub(crate) enum Format {
     Human,
     /// JSON documents, and JSON lines for runs
     Json,
+    /// Markdown, of `schema` only
+    Md,
 }
 
 /// When to use colour.

@@ -19,9 +19,9 @@ mod terminal;
 mod trust;
 mod verb;
 
-use args::{Cli, Verb};
+use args::{Cli, Format, Verb};
 use clap::Parser;
-use error::{Stop, exit};
+use error::{CliError, Stop, exit};
 use std::process::ExitCode;
 use terminal::Terminal;
 
@@ -47,6 +47,10 @@ fn main() -> ExitCode {
 
 fn verb(cli: &Cli, terminal: Terminal) -> Result<u8, Stop> {
     let global = &cli.global;
+    if global.format == Format::Md && !matches!(cli.verb, Verb::Schema) {
+        let error = CliError::new("cli::usage", exit::USAGE, "`--format md` is for `schema`");
+        return Err(error.help("others take `human` or `json`").into());
+    }
     match &cli.verb {
         Verb::Init(args) => verb::init::run(args, terminal),
         Verb::Check(args) => verb::check::run(args, global, terminal),

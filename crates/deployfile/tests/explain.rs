@@ -149,3 +149,22 @@ fn a_setting_may_hold_colons() {
     let refused = sandbox.expect(2, &["explain", "service.web::x", "staging"]).err;
     assert!(refused.starts_with("error[cli::setting]"), "{refused}");
 }
+
+#[test]
+fn a_value_that_hosts_do_not_share_is_asked_for_with_the_host() {
+    let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_deployfile"));
+    sandbox.write(
+        "deployfile.kdl",
+        "deployfile 1\napp a { root \"/srv/a\"; }\nsource dir \".\"\nservice x { command y; }\n\
+         role web { service x { numprocs 3; env { A 1; }; }; }\nrole db { service x { env { A 2; }; }; }\n\
+         environment e { host h1 { roles web; }; host h2 { roles db; }; }\n",
+    );
+    let told = sandbox.expect(2, &["explain", "service.x.numprocs"]).err;
+    assert!(told.contains("settled for each host") && told.contains("--host h1"), "{told}");
+    let told = sandbox.expect(2, &["explain", "service.x.env.A"]).err;
+    assert!(told.contains("--host h1"), "{told}");
+    assert!(sandbox.expect(2, &["explain", "service.x"]).err.contains("not the same on h1 and h2"));
+    assert!(sandbox.expect(0, &["explain", "service.x.command"]).out.starts_with("service.x.command = y"));
+    let on_h2 = sandbox.expect(0, &["explain", "service.x.numprocs", "--host", "h2"]).out;
+    assert!(on_h2.contains("= 1") && on_h2.contains("nothing sets it"), "{on_h2}");
+}

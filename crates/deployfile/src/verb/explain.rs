@@ -86,25 +86,43 @@ fn setting(args: &ExplainArgs, global: &Global, terminal: Terminal) -> Result<u8
     let mut found: Vec<(&str, Entry)> =
         provenance.beneath(&args.path).map(|(path, entry)| (path, entry.clone())).collect();
     if found.is_empty() {
-        found.extend(Provenance::unset(&args.path).map(|entry| (args.path.as_str(), entry)));
-    }
-    if found.is_empty() {
         let has_it = |host: &&Name| {
             opened.project.provenance(&environment, Some(host)).beneath(&args.path).next().is_some()
         };
-        let error = match (hosts.iter().take(MOST_HOSTS).find(has_it), &host) {
-            (Some(first), None) => {
+        let elsewhere = hosts.iter().take(MOST_HOSTS).find(has_it);
+        let unset = Provenance::unset(&args.path);
+        let error = match (elsewhere, &host, unset) {
+            (Some(first), None, _) => {
                 let message = format!("`{}` is settled for each host", args.path.escape_debug());
-                CliError::new("cli::setting", exit::USAGE, message).help(format!("name one: --host {first}"))
+                Some(
+                    CliError::new("cli::setting", exit::USAGE, message)
+                        .help(format!("name one: --host {first}")),
+                )
             }
-            (Some(other), Some(host)) => {
+            (_, _, Some(entry)) => {
+                found.push((args.path.as_str(), entry));
+                None
+            }
+            (Some(other), Some(host), None) => {
                 let message = format!("host `{host}` has no `{}`", args.path.escape_debug());
-                CliError::new("cli::setting", exit::USAGE, message)
-                    .help(format!("another one has it: --host {other}"))
+                Some(
+                    CliError::new("cli::setting", exit::USAGE, message)
+                        .help(format!("another one has it: --host {other}")),
+                )
             }
-            (None, _) => unknown(&args.path, &provenance),
+            (None, _, None) => Some(unknown(&args.path, &provenance)),
         };
-        return Err(error.into());
+        if let Some(error) = error {
+            return Err(error.into());
+        }
+    }
+    if let Some((one, other)) =
+        hosts_that_differ(&opened, &environment, &hosts, args).filter(|_| host.is_none())
+    {
+        let message = format!("`{}` is not the same on {one} and {other}", args.path.escape_debug());
+        return Err(CliError::new("cli::setting", exit::USAGE, message)
+            .help(format!("name the host that is meant: --host {one}"))
+            .into());
     }
     let runs_on = runs_on(&spec, &args.path);
     if terminal.is_json() {
@@ -125,6 +143,27 @@ fn setting(args: &ExplainArgs, global: &Global, terminal: Terminal) -> Result<u8
         terminal.answer(&parts.join("\n"))?;
     }
     Ok(exit::DONE)
+}
+
+/// Two hosts on which something at or beneath the path has two values, of the first [`MOST_HOSTS`].
+fn hosts_that_differ<'h>(
+    opened: &project::Opened,
+    environment: &Name,
+    hosts: &'h [Name],
+    args: &ExplainArgs,
+) -> Option<(&'h Name, &'h Name)> {
+    let values = |host: &Name| -> BTreeMap<String, String> {
+        let provenance = opened.project.provenance(environment, Some(host));
+        let found = provenance.beneath(&args.path);
+        found.map(|(path, entry)| (path.to_owned(), entry.value.clone())).collect()
+    };
+    let mut known = hosts
+        .iter()
+        .take(MOST_HOSTS)
+        .map(|host| (host, values(host)))
+        .filter(|(_, values)| !values.is_empty());
+    let (first, expected) = known.next()?;
+    known.find(|(_, values)| *values != expected).map(|(other, _)| (first, other))
 }
 
 /// The hosts that have the service or site that a path is about.
