@@ -77,7 +77,7 @@ impl Diagnostic {
     }
 
     pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
-        self.label = label.into();
+        self.label = clip(label.into());
         self
     }
 

@@ -86,7 +86,7 @@ fn tree(name: &str, text: &str) -> Result<Vec<Node>, Diagnostics> {
     let mut sources = Sources::default();
     let file = sources.add(name, text);
     let mut findings = Findings::new(&sources);
-    let mut room = guard::MAX_TOKENS;
+    let mut room = guard::Room::new();
     let parsed = parse::parse(&sources, file, &mut room, &mut findings);
     parsed.ok_or_else(|| findings.into_list().into())
 }

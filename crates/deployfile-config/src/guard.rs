@@ -4,13 +4,15 @@
 //! even in valid files. So one linear pass over the text holds it to limits that no honest file reaches.
 
 use crate::diagnostic::{Diagnostic, Findings};
-use crate::lexer::{Kind, Token};
-use crate::sources::At;
+use crate::lexer::{self, Kind, Token};
+use crate::sources::{At, Sources};
 
 /// Bytes of one file.
 pub const MAX_FILE: usize = 16 << 20;
-/// Tokens of one project: words, values, punctuation, line ends. Each takes some 500 bytes while it is parsed.
-pub const MAX_TOKENS: usize = 400_000;
+/// Tokens of one project: words, values, punctuation, line ends. Each takes up to 1.5 KiB until it is merged.
+pub const MAX_TOKENS: usize = 150_000;
+/// Bytes of its words and strings. The parser takes 3 MB of them a second.
+pub const MAX_WORDS: usize = 2 << 20;
 /// Blocks within blocks.
 pub const MAX_DEPTH: usize = 64;
 /// `/-` within `/-`.
@@ -19,6 +21,7 @@ pub const MAX_SLASHDASH: u32 = 4;
 pub const MAX_COMMENT: u32 = 16;
 
 const NOT_TEXT: &str = "config::encoding";
+pub(crate) const TOO_LARGE: &str = "config::too-large";
 
 /// Turns the bytes of file `name` into text, or says what is wrong with them as bytes.
 pub(crate) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {
@@ -29,7 +32,7 @@ pub(crate) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {
     };
     if bytes.len() > MAX_FILE {
         let message = format!("`{name}` is larger than {} MiB", MAX_FILE >> 20);
-        return Err(refuse("config::too-large", message, "split it, and `import` the parts"));
+        return Err(refuse(TOO_LARGE, message, "split it, and `import` the parts"));
     }
     if bytes.starts_with(&[0xEF, 0xBB, 0xBF]) {
         let message = format!("`{name}` begins with a byte-order mark");
@@ -42,14 +45,14 @@ pub(crate) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(e) => {
-            let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-            let byte = e.as_bytes().get(good.len()).copied().unwrap_or(0);
-            let line = good.iter().filter(|b| **b == b'\n').count() + 1;
-            let in_line = good.rsplit(|b| *b == b'\n').next().unwrap_or(&[]);
-            let message = format!("`{name}` is not UTF-8: byte 0x{byte:02X} in line {line}");
+            let good = e.utf8_error().valid_up_to();
+            let byte = e.as_bytes().get(good).copied().unwrap_or(0);
+            let mut sources = Sources::default();
+            let file = sources.add(name, String::from_utf8_lossy(&e.as_bytes()[..good]));
+            let place = sources.place(At { file, offset: good as u32, len: 1 });
+            let message = format!("`{name}` is not UTF-8: byte 0x{byte:02X} in line {}", place.line);
             let mut d = refuse(NOT_TEXT, message, "save it as UTF-8");
-            d.place.line = line as u32;
-            d.place.column = String::from_utf8_lossy(in_line).chars().count() as u32 + 1;
+            d.place = place;
             return Err(d);
         }
     };
@@ -60,14 +63,64 @@ pub(crate) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {
     Ok(text)
 }
 
-/// The project has no room for this token of file number `file`.
-pub(crate) fn too_many(file: u32, token: &Token, findings: &mut Findings<'_>) {
-    let at = At { file, offset: token.start as u32, len: 1 };
-    let message = format!("the deployfile has more than {MAX_TOKENS} words, values and line ends");
-    findings
-        .error("config::too-large", at, message)
-        .label("no further than here")
-        .help("say what is alike once: with roles, ranges of hosts (`web[1:40]`), or `use`");
+/// What a project may still have, all files together.
+pub(crate) struct Room {
+    /// Bytes of files and templates.
+    bytes: usize,
+    tokens: usize,
+    /// Bytes of words and strings.
+    words: usize,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self { bytes: MAX_FILE, tokens: MAX_TOKENS, words: MAX_WORDS }
+    }
+
+    /// How many tokens were taken.
+    pub(crate) fn tokens_taken(&self) -> usize {
+        MAX_TOKENS - self.tokens
+    }
+
+    /// Takes the bytes of a file or template; `false` when there is no room for them.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
+        let fits = bytes <= self.bytes;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        fits
+    }
+
+    /// The tokens of file number `file`, when there is room for them.
+    pub(crate) fn tokens(&mut self, file: u32, findings: &mut Findings<'_>) -> Option<Vec<Token>> {
+        let text = findings.sources.text(file);
+        let mut tokens = Vec::new();
+        for token in lexer::tokens(text) {
+            let is_comment = matches!(token.kind, Kind::LineComment | Kind::BlockComment { .. });
+            let words = if is_comment { 0 } else { token.end - token.start };
+            if self.tokens == 0 || words > self.words {
+                // What nests without end is told as that.
+                let mut own = Findings::new(findings.sources);
+                if structure(file, &tokens, &mut own) == Verdict::Refused {
+                    own.into_list().into_iter().for_each(|found| findings.push(found));
+                    return None;
+                }
+                let message = if self.tokens == 0 {
+                    format!("the deployfile has more than {MAX_TOKENS} words, values and line ends")
+                } else {
+                    format!("the words and strings of the deployfile have more than {} MiB", MAX_WORDS >> 20)
+                };
+                let at = At { file, offset: token.start as u32, len: 1 };
+                findings
+                    .error(TOO_LARGE, at, message)
+                    .label("no further than here")
+                    .help("say what is alike once: with roles, ranges of hosts (`web[1:40]`), or `use`");
+                return None;
+            }
+            self.tokens -= 1;
+            self.words -= words;
+            tokens.push(token);
+        }
+        Some(tokens)
+    }
 }
 
 /// What the guard thinks of a file.

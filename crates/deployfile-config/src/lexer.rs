@@ -166,19 +166,25 @@ fn skip_escape(rest: &str, i: usize) -> usize {
 fn hash(rest: &str) -> (Kind, usize) {
     let hashes = rest.bytes().take_while(|b| *b == b'#').count();
     if !rest[hashes..].starts_with('"') {
-        let word = rest[1..].find(ends_word).unwrap_or(rest.len() - 1);
-        return (Kind::Keyword, 1 + word);
+        // All of them at once: each alone would look through all that follow.
+        let word = rest[hashes..].find(ends_word).unwrap_or(rest.len() - hashes);
+        return (Kind::Keyword, hashes + word);
     }
     let multiline = rest[hashes..].starts_with("\"\"\"");
     let quotes = if multiline { "\"\"\"" } else { "\"" };
     let open = hashes + quotes.len();
     let close = format!("{quotes}{}", "#".repeat(hashes));
-    let line_end = if multiline { None } else { rest[open..].find(['\n', '\r']) };
-    let body = &rest[open..line_end.map_or(rest.len(), |end| open + end)];
-    match body.find(&close) {
-        Some(end) => (Kind::Text { closed: true, raw: true, multiline }, open + end + close.len()),
-        None => (Kind::Text { closed: false, raw: true, multiline }, open + body.len()),
+    // No further than where this one ends, or a line of such would be looked through for each of them.
+    for (i, byte) in rest.bytes().enumerate().skip(open) {
+        match byte {
+            b'"' if rest[i..].starts_with(&close) => {
+                return (Kind::Text { closed: true, raw: true, multiline }, i + close.len());
+            }
+            b'\n' | b'\r' if !multiline => return (Kind::Text { closed: false, raw: true, multiline }, i),
+            _ => {}
+        }
     }
+    (Kind::Text { closed: false, raw: true, multiline }, rest.len())
 }
 
 #[cfg(test)]
@@ -197,6 +203,19 @@ mod tests {
         assert_eq!(kinds("\"\"\"\n{\"\n\"\"\""), [closed(false, true)]);
         assert_eq!(kinds("// {\n"), [Kind::LineComment, Kind::Newline]);
         assert_eq!(kinds("/* { /* */ */ {"), [Kind::BlockComment { closed: true, depth: 2 }, Kind::Open]);
+    }
+
+    #[test]
+    fn a_run_of_one_character_takes_linear_time() {
+        for unit in
+            ["#", "/", "*/", "\\", "\"", "#\"", "=", "\u{FEFF}", "\"\"\"", "/*", "//", "\\\n", "x", "\r"]
+        {
+            let text = unit.repeat((1 << 20) / unit.len());
+            let (before, _) = (std::time::Instant::now(), tokens(&text).count());
+            // A second and more than a hundred times what it takes.
+            assert!(before.elapsed().as_secs() < 20, "{unit:?}: {:?}", before.elapsed());
+        }
+        assert_eq!(kinds("### ##a"), [Kind::Keyword, Kind::Keyword]);
     }
 
     #[test]

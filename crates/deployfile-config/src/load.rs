@@ -2,11 +2,12 @@
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Findings, Severity};
 use crate::files::{self, FileError, Files};
+use crate::guard::{MAX_FILE, Room};
 use crate::project::Project;
 use crate::sources::{At, Sources};
 use crate::suggest::did_you_mean;
 use crate::tree::{Data, Node};
-use crate::{check, guard, parse, references};
+use crate::{check, extent, guard, parse, references};
 use deployfile_render::template::{TemplateError, check_template};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_IMPORT_DEPTH: usize = 16;
 /// Files of one project.
 const MAX_FILES: usize = 1000;
+/// Files that its imports name or look through, however often the same.
+const MAX_NAMED: usize = 100_000;
 /// Bytes of one template.
 const MAX_TEMPLATE: usize = 1 << 20;
 
@@ -34,8 +37,13 @@ pub struct Loaded {
 pub fn load(files: &dyn Files, main: &str) -> Loaded {
     let mut loader = Loader::new(files);
     loader.file(main, None);
-    let Loader { sources, mut list, trees, templates, complete, .. } = loader;
+    let Loader { sources, mut list, trees, templates, complete, room, .. } = loader;
     let files = sources.names().map(str::to_owned).collect();
+    let mut findings = Findings::new(&sources);
+    if !extent::check(&trees, room.tokens_taken(), &mut findings) {
+        list.extend(findings.into_list());
+        return Loaded { project: None, diagnostics: list.into(), files };
+    }
     let whole = trees.iter().any(|(file, _)| *file == 0);
     if !whole {
         return Loaded { project: None, diagnostics: list.into(), files };
@@ -96,8 +104,12 @@ struct Loader<'f> {
     is_part: bool,
     /// What the main file imports from outside its folder.
     outside: BTreeSet<String>,
-    /// Tokens that the project may still have.
-    room: usize,
+    /// What the project may still have.
+    room: Room,
+    /// How many files imports named, or looked through.
+    named: usize,
+    /// It was said that this is too many.
+    is_tired: bool,
 }
 
 impl<'f> Loader<'f> {
@@ -113,7 +125,9 @@ impl<'f> Loader<'f> {
             complete: true,
             is_part: false,
             outside: BTreeSet::new(),
-            room: guard::MAX_TOKENS,
+            room: Room::new(),
+            named: 0,
+            is_tired: false,
         }
     }
 
@@ -158,6 +172,8 @@ impl<'f> Loader<'f> {
             Ok(bytes) => guard::decode(path, bytes),
             Err(error) => Err(unreadable(path, &error)),
         };
+        let failed =
+            failed.and_then(|text| if self.room.take(text.len()) { Ok(text) } else { Err(no_room(path)) });
         match (failed, from) {
             (Ok(text), _) => return Some(text),
             (Err(mut diagnostic), Some(at)) if diagnostic.code == "config::unreadable" => {
@@ -187,6 +203,15 @@ impl<'f> Loader<'f> {
             self.complete = false;
             return self.error(value.at, "config::import", message, Some(help));
         }
+        self.named += 1;
+        if self.named > MAX_NAMED {
+            self.complete = false;
+            if !std::mem::replace(&mut self.is_tired, true) {
+                let message = format!("the imports name more than {MAX_NAMED} files, most of them again");
+                self.error(value.at, "config::import", message, Some("import each file once"));
+            }
+            return;
+        }
         let paths = match self.glob(&path) {
             Ok(paths) => paths,
             Err((message, help)) => {
@@ -201,11 +226,14 @@ impl<'f> Loader<'f> {
                 self.error(value.at, "config::import", message, Some("delete one of the imports"));
                 continue;
             }
+            if self.done.contains(&path) {
+                continue;
+            }
             if self.open.len() > MAX_IMPORT_DEPTH {
                 let message = format!("imports are nested more than {MAX_IMPORT_DEPTH} deep");
                 return self.error(value.at, "config::import", message, None);
             }
-            if self.done.len() >= MAX_FILES && !self.done.contains(&path) {
+            if self.done.len() >= MAX_FILES {
                 let message = format!("a project has at most {MAX_FILES} files");
                 return self.error(value.at, "config::import", message, None);
             }
@@ -242,7 +270,7 @@ impl<'f> Loader<'f> {
     }
 
     /// The files that an import's path means, sorted by name.
-    fn glob(&self, path: &str) -> Result<Vec<String>, (String, Option<&'static str>)> {
+    fn glob(&mut self, path: &str) -> Result<Vec<String>, (String, Option<&'static str>)> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         if folder.contains(['*', '?']) {
             let help = "write one import for each folder";
@@ -253,6 +281,7 @@ impl<'f> Loader<'f> {
         }
         let mut names =
             self.files.list(folder).map_err(|e| (format!("cannot list `{folder}`: {e}"), None))?;
+        self.named += names.len();
         names.retain(|n| files::matches(name, n) && (name.starts_with('.') || !n.starts_with('.')));
         names.sort();
         if names.is_empty() {
@@ -291,6 +320,7 @@ impl<'f> Loader<'f> {
                     help.unwrap_or("templates are read relative to the file that names them".to_owned());
                 self.error(value.at, "config::template", message, Some(&help));
             }
+            Ok(bytes) if !self.room.take(bytes.len()) => self.list.push(no_room(&path)),
             Ok(bytes) if bytes.len() > MAX_TEMPLATE => {
                 let message = format!("the template `{path}` is larger than {} KiB", MAX_TEMPLATE >> 10);
                 self.error(value.at, "config::template", message, None);
@@ -331,6 +361,14 @@ fn unreadable(path: &str, error: &FileError) -> Diagnostic {
     if *error == FileError::NotFound {
         d.help("correct the path, or write a first one with `deployfile init`");
     }
+    d
+}
+
+fn no_room(path: &str) -> Diagnostic {
+    let most = MAX_FILE >> 20;
+    let message = format!("with `{path}`, the files of the deployfile are larger than {most} MiB");
+    let mut d = Diagnostic::error_in_file(guard::TOO_LARGE, path, message);
+    d.help("see that the right files are imported; data belongs into the source");
     d
 }
 

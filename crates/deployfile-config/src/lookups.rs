@@ -1,6 +1,7 @@
 //! Which `{{ look-ups }}` are known where, and the place in the file of the character that is wrong in one.
 //! What a look-up is, is `deployfile-render`'s.
 
+use crate::diagnostic::PRINTED;
 use crate::sources::{At, Sources};
 use crate::tree::Value;
 use deployfile_render::expr::{self, LookupError, NAMES, Names};
@@ -54,9 +55,11 @@ impl Where {
     }
 }
 
-/// The mistakes in the look-ups of a text.
+/// The mistakes in the look-ups of a text: as many as could be printed, as each is looked for in the whole text again.
 pub(crate) fn check(text: &str, position: Where, vars: &BTreeSet<String>) -> Vec<LookupError> {
-    expr::check(text, &position.names(vars)).err().unwrap_or_default()
+    let mut mistakes = expr::check(text, &position.names(vars)).err().unwrap_or_default();
+    mistakes.truncate(PRINTED);
+    mistakes
 }
 
 /// The place of a mistake in the text of `value`: the exact characters where the text was written without escapes or

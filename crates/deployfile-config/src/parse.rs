@@ -1,11 +1,11 @@
 //! One file's text to our tree: guard, slips, then the `kdl` parser on a thread of its own.
 
 use crate::diagnostic::Findings;
-use crate::guard::Verdict;
+use crate::guard::{Room, Verdict};
 use crate::lexer::{Kind, Token};
 use crate::sources::{At, Sources};
 use crate::tree::{self, Node};
-use crate::{guard, lexer, slips};
+use crate::{guard, slips};
 use kdl::{KdlDiagnostic, KdlDocument, KdlError};
 use std::sync::mpsc;
 use std::thread;
@@ -16,21 +16,14 @@ const STACK: usize = 16 << 20;
 /// Wall clock that one file may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Parses file number `file`; `None` when it is not KDL, which was then said. It may have `room` tokens, from which its
-/// own are taken.
+/// Parses file number `file`, which takes what it needs of `room`; `None` when it is not KDL, which was then said.
 pub(crate) fn parse(
     sources: &Sources,
     file: u32,
-    room: &mut usize,
+    room: &mut Room,
     findings: &mut Findings<'_>,
 ) -> Option<Vec<Node>> {
-    let tokens: Vec<_> = lexer::tokens(sources.text(file)).take(*room + 1).collect();
-    if let Some(beyond) = tokens.get(*room) {
-        *room = 0;
-        guard::too_many(file, beyond, findings);
-        return None;
-    }
-    *room -= tokens.len();
+    let tokens = room.tokens(file, findings)?;
     let without = without_comments(sources.text(file), &tokens);
     let mut own = Findings::new(sources);
     let verdict = guard::structure(file, &tokens, &mut own);
@@ -117,6 +110,7 @@ fn describe(diagnostic: &KdlDiagnostic) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lexer;
 
     /// What we find against `text` before the parser sees it.
     fn found(text: &str) -> usize {

@@ -58,6 +58,8 @@ fn braces() {
 #[test]
 fn what_is_not_utf_8_text() {
     assert!(one(b"deployfile 1\n\xffx".to_vec(), "config::encoding").contains("0xFF in line 2"));
+    let mixed = one(b"deployfile 1\r\nvars {\r\xff\n}".to_vec(), "config::encoding");
+    assert!(mixed.contains("0xFF in line 3") && mixed.contains(":3:1"), "lines end in CR too: {mixed}");
     assert!(one("\u{FEFF}deployfile 1", "config::encoding").contains("byte-order mark"));
     assert!(one(b"\xff\xfed\0".to_vec(), "config::encoding").contains("UTF-16"));
     assert!(one("deployfile 1\rvars {}\r", "config::encoding").contains("CR alone"));

@@ -18,4 +18,11 @@ pub enum SecretProvider {
     File(HostPath),
     /// What this program with its arguments prints on stdout, one trailing newline dropped. No shell sees it.
     Command(Vec<String>),
+    /// The plaintext of a file that is encrypted with age, one trailing newline dropped.
+    Age {
+        /// The encrypted file: binary or armored, for at least one of the identities.
+        file: HostPath,
+        /// X25519 identities, one a line. It must not be readable by group or others.
+        identity: HostPath,
+    },
 }

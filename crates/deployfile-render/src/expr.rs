@@ -279,9 +279,18 @@ mod tests {
         let error = fill("{{ vars.gone | upper }}", &values()).unwrap_err().to_string();
         assert!(error.contains("`vars.gone` has no value"), "{error}");
         let mut raw = String::from("{{ 'a' ");
-        (0..40).for_each(|_| raw.push_str("| replace('a', 'aaaaaaaa')"));
+        (0..30).for_each(|_| raw.push_str("| replace('a', 'aaaaaaaa')"));
         raw.push_str("}}");
         assert!(fill(&raw, &values()).unwrap_err().to_string().contains("bytes"));
+    }
+
+    #[test]
+    fn a_chain_of_filters_has_an_end() {
+        let chain = |n: usize| check(&format!("{{{{ app{} }}}}", " | upper".repeat(n)), &names());
+        assert!(chain(32).is_ok());
+        let errors = chain(50_000).unwrap_err();
+        assert_eq!(errors.len(), 1);
+        assert!(errors[0].message.contains("more than 32 filters"), "{errors:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Deliberately not here: files, clocks, and values of secrets. A secret is quoted by `deployfile-system` on the host
 //! that fills it in, with [`env::quote_inside`].
 
+mod depth;
 pub mod env;
 pub mod expr;
 mod filters;

@@ -5,7 +5,7 @@
 
 use crate::expr::NAMES;
 use crate::quoting::quote;
-use crate::{Values, filters};
+use crate::{Values, depth, filters};
 use deployfile_model::stage::TemplateKind;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
@@ -99,6 +99,9 @@ pub fn check_template(name: &str, source: &str) -> Result<(), TemplateError> {
 /// The variables (`vars.NAME`) that a template uses, each with the first line in which it stands. Nothing for a template
 /// that is wrong: [`check_template`] says that.
 pub fn used_variables(source: &str) -> Vec<(String, Option<usize>)> {
+    if check_size("", source).is_err() {
+        return Vec::new();
+    }
     let Ok(environment) = environment() else { return Vec::new() };
     let Ok(template) = environment.template_from_str(source) else { return Vec::new() };
     let used: BTreeSet<String> = template.undeclared_variables(true).into_iter().collect();
@@ -122,6 +125,10 @@ fn environment() -> Result<Environment<'static>, Error> {
 fn check_size(name: &str, source: &str) -> Result<(), TemplateError> {
     if source.len() > SOURCE_LIMIT {
         return Err(error(name, format!("it is larger than {SOURCE_LIMIT} bytes")));
+    }
+    if let Some((at, reason)) = depth::beyond(source) {
+        let line = Some(source[..at].lines().count().max(1));
+        return Err(TemplateError { line, ..error(name, reason) });
     }
     Ok(())
 }

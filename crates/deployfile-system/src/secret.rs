@@ -3,13 +3,17 @@
 //! What is deliberately not here: where a value may be written (environment files of a release: the effect decides) and
 //! any way to print one. No type here is `Debug` or `Display` with a value in it.
 
+use age::armor::ArmoredReader;
+use age::x25519::Identity;
+use age::{DecryptError, Decryptor};
 use deployfile_model::{HostPath, Name, SecretProvider};
 use deployfile_record::{Failure, FailureKind};
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, Metadata};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -17,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes that a secret may have.
 const SECRET_MAX: u64 = 64 << 10;
+/// Bytes that an encrypted file may have: a secret of [`SECRET_MAX`], armored, for some thousand recipients.
+const AGE_MAX: u64 = 1 << 20;
 /// How long a program that prints a secret may take.
 const COMMAND_WITHIN: Duration = Duration::from_secs(30);
 const COMMAND_TICK: Duration = Duration::from_millis(5);
@@ -33,6 +39,11 @@ pub fn read(name: &Name, provider: &SecretProvider) -> Result<SecretText, Secret
             from_env(variable).map_err(|why| fail(format!("environment variable {variable}"), why))
         }
         SecretProvider::File(path) => from_file(path).map_err(|why| fail(format!("file {path}"), why)),
+        SecretProvider::Age { file, identity } => {
+            let identities =
+                identities(identity).map_err(|why| fail(format!("identity file {identity}"), why))?;
+            from_age(file, &identities).map_err(|why| fail(format!("age file {file}"), why))
+        }
         SecretProvider::Command(argv) => {
             let program = argv.first().map(String::as_str).unwrap_or_default();
             from_command(argv).map_err(|why| fail(format!("command {program}"), why))
@@ -98,24 +109,71 @@ fn from_env(variable: &str) -> Result<SecretText, Why> {
 }
 
 fn from_file(path: &HostPath) -> Result<SecretText, Why> {
-    let file = File::open(path.as_str()).map_err(Why::Io)?;
+    let (file, meta) = open(path)?;
+    private(&meta)?;
+    value(file, meta.len())
+}
+
+/// A regular file; a pipe that nobody writes is not waited for.
+fn open(path: &HostPath) -> Result<(File, Metadata), Why> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path.as_str()).map_err(Why::Io)?;
     let meta = file.metadata().map_err(Why::Io)?;
+    if meta.is_file() { Ok((file, meta)) } else { Err(Why::NotAFile) }
+}
+
+/// Nobody but root and us may read it.
+fn private(meta: &Metadata) -> Result<(), Why> {
     let owner = meta.uid();
-    if !meta.is_file() {
-        return Err(Why::NotAFile);
-    }
     if owner != 0 && owner != geteuid().as_raw() {
         return Err(Why::Owner(owner));
     }
     if meta.mode() & 0o077 != 0 {
         return Err(Why::Mode(meta.mode() & 0o7777));
     }
-    let mut bytes = Vec::with_capacity(meta.len().min(SECRET_MAX) as usize + 1);
-    file.take(SECRET_MAX + 1).read_to_end(&mut bytes).map_err(Why::Io)?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
+    Ok(())
+}
+
+/// What is read, one trailing newline dropped. `likely`: how many bytes it most likely has.
+fn value(from: impl Read, likely: u64) -> Result<SecretText, Why> {
+    let mut text = SecretText(Vec::with_capacity(likely.min(SECRET_MAX) as usize + 2));
+    from.take(SECRET_MAX + 2).read_to_end(&mut text.0).map_err(Why::Io)?;
+    if text.0.last() == Some(&b'\n') {
+        text.0.pop();
     }
-    check(bytes)
+    check(std::mem::take(&mut text.0))
+}
+
+/// The X25519 identities of a file as `age-keygen` writes it: one a line, and comments.
+fn identities(path: &HostPath) -> Result<Vec<Identity>, Why> {
+    let (file, meta) = open(path)?;
+    private(&meta)?;
+    let text = value(file, meta.len())?;
+    let lines = text.reveal().lines().map(str::trim).enumerate();
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let identities: Vec<Identity> =
+        lines.map(|(n, line)| line.parse().map_err(|_| Why::NoIdentity(n + 1))).collect::<Result<_, _>>()?;
+    if identities.is_empty() { Err(Why::NoIdentities) } else { Ok(identities) }
+}
+
+/// The plaintext of an age file, binary or armored. Whoever may read that file learns nothing.
+fn from_age(path: &HostPath, identities: &[Identity]) -> Result<SecretText, Why> {
+    let (file, meta) = open(path)?;
+    if meta.len() > AGE_MAX {
+        return Err(Why::FileTooLong);
+    }
+    // What is wrong with the file is not told from what is wrong on the way to its text: none of it is ours to tell.
+    let decryptor = Decryptor::new_buffered(ArmoredReader::new(BufReader::new(file.take(AGE_MAX))));
+    let decryptor = decryptor.map_err(|_| Why::NotAge)?;
+    if decryptor.is_scrypt() {
+        return Err(Why::Passphrase);
+    }
+    let identities = identities.iter().map(|identity| identity as &dyn age::Identity);
+    let plain = decryptor.decrypt(identities).map_err(|error| match error {
+        DecryptError::NoMatchingKeys => Why::NotForUs,
+        _ => Why::NotAge,
+    })?;
+    value(plain, SECRET_MAX).map_err(|why| if let Why::Io(_) = why { Why::NotAge } else { why })
 }
 
 fn check(bytes: Vec<u8>) -> Result<SecretText, Why> {
@@ -169,6 +227,15 @@ enum Why {
     TooLong,
     NotText,
     NotAFile,
+    /// Encrypted, and more than such a file may have.
+    FileTooLong,
+    /// Not one of age, or damaged.
+    NotAge,
+    Passphrase,
+    NotForUs,
+    NoIdentities,
+    /// This line holds something else.
+    NoIdentity(usize),
     Owner(u32),
     Mode(u32),
     TimedOut,
@@ -178,7 +245,7 @@ enum Why {
 
 impl SecretError {
     fn help(&self) -> Option<String> {
-        let file = self.place.strip_prefix("file ");
+        let file = self.place.split_once("file ").map(|(_, path)| path);
         match (&self.why, file) {
             (Why::Mode(_), Some(file)) => Some(format!("run `chmod 0600 {file}`")),
             (Why::Owner(_), Some(file)) => {
@@ -188,6 +255,17 @@ impl SecretError {
                 "run it by hand, as the user that runs deployfile; what it says on stderr is not shown here"
                     .to_owned(),
             ),
+            (Why::Passphrase, _) => {
+                Some("encrypt it for a key: `age-keygen -o KEY`, then `age -r RECIPIENT -o FILE`".to_owned())
+            }
+            (Why::NotForUs, _) => Some(
+                "encrypt it anew for this host's key: `age -r RECIPIENT`, as `age-keygen -y KEY` says it"
+                    .to_owned(),
+            ),
+            (Why::NotAge, _) => Some("write it anew: `age -r RECIPIENT -o FILE`".to_owned()),
+            (Why::NoIdentities | Why::NoIdentity(_), Some(file)) => Some(format!(
+                "write one with `age-keygen -o {file}`; keys of ssh and of plugins are not taken"
+            )),
             (Why::NotSet, _) => Some("set it where deployfile is started".to_owned()),
             _ => None,
         }
@@ -202,6 +280,14 @@ impl fmt::Display for SecretError {
             Why::Empty => f.write_str(": it is empty"),
             Why::TooLong => write!(f, ": it is longer than {SECRET_MAX} bytes"),
             Why::NotText => f.write_str(": it is not UTF-8 text without NUL"),
+            Why::FileTooLong => write!(f, ": it is larger than {AGE_MAX} bytes"),
+            Why::NotAge => f.write_str(": it is not encrypted with age, or it was damaged"),
+            Why::Passphrase => {
+                f.write_str(": it is encrypted with a passphrase, which nobody is there to type")
+            }
+            Why::NotForUs => f.write_str(": it is encrypted for none of the identities"),
+            Why::NoIdentities => f.write_str(": it holds no identity"),
+            Why::NoIdentity(line) => write!(f, ": line {line} is no X25519 identity (AGE-SECRET-KEY-1…)"),
             Why::NotAFile => f.write_str(": it is not a regular file"),
             Why::Owner(uid) => write!(f, ": it belongs to uid {uid}, neither to us nor to root"),
             Why::Mode(mode) => write!(f, ": its mode {mode:04o} lets group or others in"),

@@ -46,8 +46,6 @@ const CONTAINER: &[&str] =
 const NIX: &[&str] = &[
     "source nix",
     "pull",
-    "secret.origin-token age",
-    "secret.report-token age",
     "service.edge-cache.manager systemd",
     "service.edge-cache.allow",
     "report",

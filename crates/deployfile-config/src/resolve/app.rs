@@ -115,6 +115,10 @@ pub(super) fn secrets(block: &Block<'_>) -> BTreeMap<Name, SecretProvider> {
             "command" => {
                 Some(SecretProvider::Command(args.iter().skip(1).map(|word| word.as_text()).collect()))
             }
+            "age" => {
+                let identity = HostPath::new(setting.line()?.prop("identity")?.text()?).ok()?;
+                Some(SecretProvider::Age { file: HostPath::new(text).ok()?, identity })
+            }
             _ => HostPath::new(text).ok().map(SecretProvider::File),
         }
     };

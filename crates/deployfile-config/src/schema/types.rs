@@ -165,7 +165,7 @@ impl Type {
         match self {
             Type::Text | Type::Plain | Type::Script | Type::Scalar { .. } | Type::Any => Ok(()),
             Type::Name => Name::new(text).map(drop).map_err(|e| invalid(e.to_string())),
-            Type::HostRange => crate::resolve::ranges::expand(text).map(drop).map_err(invalid),
+            Type::HostRange => crate::resolve::ranges::count(text).map(drop).map_err(invalid),
             Type::Variable => variable(text),
             Type::Integer { .. } => Err(self.expected(
                 value,

@@ -9,6 +9,9 @@
 
 use super::LookupError;
 
+/// Filters of one look-up: minijinja compiles each in a call of its own.
+const MAX_FILTERS: usize = 32;
+
 /// A piece of a string.
 #[derive(Debug)]
 pub(super) enum Part<'a> {
@@ -142,6 +145,10 @@ impl<'a> Cursor<'a> {
                 return Err(self.unexpected(open));
             }
             self.skip_space();
+            if filters.len() == MAX_FILTERS {
+                let message = format!("more than {MAX_FILTERS} filters stand in one look-up");
+                return Err(error(&message, end, self.at - end, "set a variable in `vars` to what is meant"));
+            }
             filters.push(self.filter(open)?);
         }
     }

@@ -22,8 +22,8 @@ const CONTEXT: usize = 3;
 /// How long the shortest diff of one file is looked for; then any diff will do.
 const DIFF_DEADLINE: Duration = Duration::from_millis(500);
 /// What keeps an imported file from being read at all; other mistakes are for `check` to tell.
-const UNREACHED: [&str; 4] =
-    ["config::unreadable", "config::import", "config::encoding", "config::too-large"];
+const UNREACHED: [&str; 4] = ["config::unreadable", "config::import", "config::encoding", TOO_LARGE];
+const TOO_LARGE: &str = "config::too-large";
 
 pub(crate) fn run(args: &FmtArgs, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
     let is_stdin = |file: &PathBuf| file.as_os_str() == STDIN.0;
@@ -57,6 +57,11 @@ struct File {
 fn of_project(global: &Global, told: &mut Told) -> Result<Vec<File>, Stop> {
     let (folder, main) = project::locate(global)?;
     let loaded = load(&Disk(&folder), &main);
+    // What is too much as a whole is not begun in part.
+    if loaded.diagnostics.iter().any(|found| found.code == TOO_LARGE) {
+        let found = loaded.diagnostics.into_iter().filter(|found| found.code == TOO_LARGE);
+        return Err(Stop::Invalid(found.collect::<Vec<_>>().into()));
+    }
     let unreached = loaded.diagnostics.into_iter().filter(|found| UNREACHED.contains(&found.code));
     told.stop(Stop::Invalid(unreached.collect::<Vec<_>>().into()));
     let real = fs::canonicalize(&folder).unwrap_or_else(|_| folder.clone());

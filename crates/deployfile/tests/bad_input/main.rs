@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, loudly")]
 
+mod blow_ups;
 mod command_line;
 mod files;
 mod plugins;

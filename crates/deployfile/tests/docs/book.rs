@@ -67,7 +67,10 @@ fn hardly_a_block_is_not_run() {
             }
         }
     }
-    assert_eq!(not_run, ["cargo xtask ci"]);
+    // CI itself; and programs of age, which are not needed to read what they made.
+    let age =
+        ["age-keygen -o /etc/shop/key.txt", "age --encrypt --armor -r age1… -o signing-key.age signing-key"];
+    assert_eq!(not_run, [&["cargo xtask ci"][..], &age].concat());
 }
 
 /// The targets of Markdown links outside of code.

@@ -51,6 +51,7 @@ pages! {
     large_projects: "docs/src/how-to/large-projects.md",
     layout: "docs/src/how-to/layout.md",
     editor: "docs/src/how-to/editor.md",
+    secrets: "docs/src/how-to/secrets.md",
     ci: "docs/src/how-to/ci.md",
     release: "docs/src/explanation/release.md",
     one_rename: "docs/src/explanation/one-rename.md",

@@ -101,7 +101,7 @@ pub(super) const CRATES: &[Crate] = &[
             "deployfile-exec",
             "deployfile-supervisor",
         ],
-        theirs: &["globset", "quick-xml", "rustix", "ureq"],
+        theirs: &["age", "globset", "quick-xml", "rustix", "ureq"],
     },
     Crate {
         name: "deployfile-hooks",

@@ -111,13 +111,19 @@ pub(super) const ROWS: &[NodeSpec] = &[
     node(
         "secret",
         SHARED_SCOPES,
-        "A secret by name, read on the host when a run needs it: from an environment variable, a file that only its owner can read, or what a program prints (30 seconds, no shell).",
+        "A secret by name, read on the host when a run needs it: from an environment variable, a file that only its owner can read, what a program prints (30 seconds, no shell), or a file that is encrypted with age.",
     )
     .args(&[
         arg("name", Type::Name),
-        arg("provider", Type::Word { built: &["env", "file", "command"], planned: &["age"] }),
+        arg("provider", Type::Word { built: &["env", "file", "command", "age"], planned: &[] }),
         arg("where", Type::Plain).many(),
     ])
+    .props(&[prop(
+        "identity",
+        Type::Plain,
+        "",
+        "age: the file on the host with the X25519 identities that it is encrypted for; only its owner can read it.",
+    )])
     .named()
     .default("none")
     .example("secret db-url env DB_URL"),
