@@ -13,13 +13,15 @@ const MAX_SETTINGS: usize = 1_000_000;
 const MAX_CONDITIONS: usize = 4_000_000;
 /// `role` blocks times the most roles that one line names: each is held against each.
 const MAX_ROLES: usize = 1_000_000;
-/// Services times hosts: each host may run each.
+/// `service` blocks: each takes some 15 KiB until it is worked out.
+const MAX_SERVICES: usize = 12_000;
+/// Services times hosts: each host may run each that does not stand in another host's block.
 const MAX_INSTANCES: usize = 1_000_000;
 
 /// Says what is too much, once; `false` then. `tokens`: how many the project has.
 pub(crate) fn check(trees: &[(u32, Vec<Node>)], tokens: usize, findings: &mut Findings<'_>) -> bool {
     let mut extent = Extent { tokens, ..Extent::default() };
-    let beyond = trees.iter().find_map(|(_, nodes)| extent.nodes(nodes));
+    let beyond = trees.iter().find_map(|(_, nodes)| extent.nodes(nodes, false));
     let Some((at, message)) = beyond else { return true };
     findings
         .error(TOO_LARGE, at, message)
@@ -35,6 +37,8 @@ struct Extent {
     hosts: usize,
     conditions: usize,
     services: usize,
+    /// Of these, those in blocks of hosts.
+    own_services: usize,
     roles: usize,
     /// The most that one `roles` names.
     carried: usize,
@@ -42,12 +46,15 @@ struct Extent {
 
 impl Extent {
     /// Where a limit is passed. Depth is limited by the guard.
-    fn nodes(&mut self, nodes: &[Node]) -> Option<(At, String)> {
+    fn nodes(&mut self, nodes: &[Node], in_host: bool) -> Option<(At, String)> {
         nodes.iter().find_map(|node| {
             match node.name.text.as_str() {
                 "environment" => self.environments += 1,
                 "when" => self.conditions += 1,
-                "service" => self.services += 1,
+                "service" => {
+                    self.services += 1;
+                    self.own_services += usize::from(in_host);
+                }
                 "role" => self.roles += 1,
                 "roles" => self.carried = self.carried.max(node.args.len()),
                 "host" => {
@@ -56,12 +63,15 @@ impl Extent {
                 }
                 _ => {}
             }
-            self.beyond().map(|message| (node.name.at, message)).or_else(|| self.nodes(node.children()))
+            let in_host = in_host || node.name.text == "host";
+            self.beyond()
+                .map(|message| (node.name.at, message))
+                .or_else(|| self.nodes(node.children(), in_host))
         })
     }
 
     fn beyond(&self) -> Option<String> {
-        let Self { tokens, environments, hosts, conditions, services, roles, carried } = self;
+        let Self { tokens, environments, hosts, conditions, services, own_services, roles, carried } = self;
         if *hosts > MAX_HOSTS {
             return Some(format!("all environments together have more than {MAX_HOSTS} hosts"));
         }
@@ -74,7 +84,10 @@ impl Extent {
         if roles * carried > MAX_ROLES {
             return Some(format!("{roles} roles are too many where {carried} are carried at once"));
         }
-        (services * hosts > MAX_INSTANCES)
+        if *services > MAX_SERVICES {
+            return Some(format!("there are more than {MAX_SERVICES} `service` blocks"));
+        }
+        ((services - own_services) * hosts > MAX_INSTANCES)
             .then(|| format!("{services} services and {hosts} hosts are too many together"))
     }
 }

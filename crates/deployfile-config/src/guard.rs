@@ -9,10 +9,12 @@ use crate::sources::{At, Sources};
 
 /// Bytes of one file.
 pub const MAX_FILE: usize = 16 << 20;
-/// Tokens of one project: words, values, punctuation, line ends. Each takes up to 1.5 KiB until it is merged.
-pub const MAX_TOKENS: usize = 150_000;
-/// Bytes of its words and strings. The parser takes 3 MB of them a second.
-pub const MAX_WORDS: usize = 2 << 20;
+/// Tokens of one project: words, strings, punctuation, line ends.
+pub const MAX_TOKENS: usize = 400_000;
+/// Words and strings among them. Each takes up to 1 KiB while it is parsed.
+pub const MAX_WORDS: usize = 150_000;
+/// Bytes of these. The parser takes 3 MB of them a second.
+pub const MAX_WORD_BYTES: usize = 2 << 20;
 /// Blocks within blocks.
 pub const MAX_DEPTH: usize = 64;
 /// `/-` within `/-`.
@@ -64,17 +66,18 @@ pub(crate) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {
 }
 
 /// What a project may still have, all files together.
+#[derive(Clone, Copy)]
 pub(crate) struct Room {
     /// Bytes of files and templates.
     bytes: usize,
     tokens: usize,
-    /// Bytes of words and strings.
     words: usize,
+    word_bytes: usize,
 }
 
 impl Room {
     pub(crate) fn new() -> Self {
-        Self { bytes: MAX_FILE, tokens: MAX_TOKENS, words: MAX_WORDS }
+        Self { bytes: MAX_FILE, tokens: MAX_TOKENS, words: MAX_WORDS, word_bytes: MAX_WORD_BYTES }
     }
 
     /// How many tokens were taken.
@@ -91,35 +94,41 @@ impl Room {
 
     /// The tokens of file number `file`, when there is room for them.
     pub(crate) fn tokens(&mut self, file: u32, findings: &mut Findings<'_>) -> Option<Vec<Token>> {
-        let text = findings.sources.text(file);
         let mut tokens = Vec::new();
-        for token in lexer::tokens(text) {
-            let is_comment = matches!(token.kind, Kind::LineComment | Kind::BlockComment { .. });
-            let words = if is_comment { 0 } else { token.end - token.start };
-            if self.tokens == 0 || words > self.words {
+        for token in lexer::tokens(findings.sources.text(file)) {
+            if let Err(beyond) = self.take_token(&token) {
                 // What nests without end is told as that.
                 let mut own = Findings::new(findings.sources);
                 if structure(file, &tokens, &mut own) == Verdict::Refused {
                     own.into_list().into_iter().for_each(|found| findings.push(found));
                     return None;
                 }
-                let message = if self.tokens == 0 {
-                    format!("the deployfile has more than {MAX_TOKENS} words, values and line ends")
-                } else {
-                    format!("the words and strings of the deployfile have more than {} MiB", MAX_WORDS >> 20)
-                };
                 let at = At { file, offset: token.start as u32, len: 1 };
                 findings
-                    .error(TOO_LARGE, at, message)
+                    .error(TOO_LARGE, at, format!("the deployfile has more than {beyond}"))
                     .label("no further than here")
                     .help("say what is alike once: with roles, ranges of hosts (`web[1:40]`), or `use`");
                 return None;
             }
-            self.tokens -= 1;
-            self.words -= words;
             tokens.push(token);
         }
         Some(tokens)
+    }
+
+    /// Fails with what there would be too much of.
+    fn take_token(&mut self, token: &Token) -> Result<(), String> {
+        let left = |left: usize, taken: usize| left.checked_sub(taken);
+        let beyond = || format!("{MAX_TOKENS} words, signs and line ends");
+        self.tokens = left(self.tokens, 1).ok_or_else(beyond)?;
+        let is_word =
+            matches!(token.kind, Kind::Word | Kind::Keyword | Kind::Text { .. } | Kind::Slash | Kind::Other);
+        if !is_word {
+            return Ok(());
+        }
+        self.words = left(self.words, 1).ok_or_else(|| format!("{MAX_WORDS} words and strings"))?;
+        let beyond = || format!("{} MiB of words and strings", MAX_WORD_BYTES >> 20);
+        self.word_bytes = left(self.word_bytes, token.end - token.start).ok_or_else(beyond)?;
+        Ok(())
     }
 }
 

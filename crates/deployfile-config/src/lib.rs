@@ -39,7 +39,7 @@ mod tree;
 pub use diagnostic::{Diagnostic, Diagnostics, PRINTED, Related, Severity};
 pub use files::{FileError, Files};
 pub use format::{FormatError, Formatted, INDENT, format};
-pub use guard::{MAX_COMMENT, MAX_DEPTH, MAX_FILE, MAX_SLASHDASH, MAX_TOKENS, MAX_WORDS};
+pub use guard::{MAX_COMMENT, MAX_DEPTH, MAX_FILE, MAX_SLASHDASH, MAX_TOKENS, MAX_WORD_BYTES, MAX_WORDS};
 pub use load::{Loaded, load, load_part};
 pub use outline::{
     Declared, Offer, OfferKind, Outline, OutlineNode, Part, Piece, Refers, Spot, Word, files_meant,

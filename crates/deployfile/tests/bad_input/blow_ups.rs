@@ -176,9 +176,9 @@ fn what_is_as_large_as_it_may_be() {
     // What comments and white space say is nothing, in any amount: what is missing is all the rest.
     let comment = format!("deployfile 1\n/*{}*/\nnobody", "é ".repeat(5 * MIB));
     file("comment", "config::unknown-node", comment);
-    file("comments", "config::unknown-node", format!("deployfile 1\nnobody\n{}", "// x\n".repeat(70_000)));
+    file("comments", "config::unknown-node", format!("deployfile 1\nnobody\n{}", "// x\n".repeat(190_000)));
     file("spaces", "config::unknown-node", format!("deployfile 1\n{}nobody", " ".repeat(MOST - 20)));
-    rest("services", "config::unknown-node", &(lines(13_000, service) + "nobody"));
+    rest("services", "config::unknown-node", &(lines(11_900, service) + "nobody"));
     let lists = lines(15_000, |n| format!("run a{n} b c d e f g"));
     rest("steps", "config::unknown-node", &format!("stage build {{ {lists} }}\nnobody"));
     rest(
@@ -281,7 +281,7 @@ fn many_of_a_kind() {
     let services = lines(100, service);
     rest("environments", "config::too-large", &format!("{environments}{services}"));
     let few = lines(5, |n| format!("environment e{n} {{ host localhost {{ roles web; connect local; }}; }}"));
-    rest("few environments", "config::unknown-node", &format!("{few}{}nobody", lines(13_000, service)));
+    rest("few environments", "config::unknown-node", &format!("{few}{}nobody", lines(11_900, service)));
     let when = |count: usize, glob: &str| {
         lines(count, |n| {
             format!("when host=\"{}\" {{ vars {{ x{n} {n}; }}; }}", glob.replace('N', &n.to_string()))
