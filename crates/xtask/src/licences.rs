@@ -11,7 +11,8 @@ use std::fs;
 use std::path::Path;
 
 /// The workspaces whose dependencies we ship or build with, beneath the root.
-const MANIFESTS: &[&str] = &["Cargo.toml", "plugins/Cargo.toml", "plugins/bindgen/Cargo.toml"];
+const MANIFESTS: &[&str] =
+    &["Cargo.toml", "plugins/Cargo.toml", "plugins/bindgen/Cargo.toml", "fuzz/Cargo.toml"];
 
 /// Prints each package whose licence is not allowed; an error where there is one.
 pub(crate) fn run() -> Result<(), String> {

@@ -4,7 +4,7 @@ use super::tally::{self, Tally};
 use super::{Found, Step, stream};
 use crate::nix::{self, Evaluation};
 use crate::workspace::{Reach, Workspace, cargo};
-use crate::{in_ci, layers, licences, plugins};
+use crate::{fuzz, in_ci, layers, licences, plugins};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 /// All of them, in order.
 pub(super) const ALL: &[Step] = &[
-    Step { name: "fmt", run: || run_cargo(&["fmt", "--all", "--check"]) },
+    Step { name: "fmt", run: fmt },
     Step { name: "layers", run: || layers::run().map(|()| Found::Good) },
     Step { name: "licences", run: || licences::run().map(|()| Found::Good) },
     Step { name: "deny", run: deny },
@@ -26,7 +26,14 @@ pub(super) const ALL: &[Step] = &[
     Step { name: "plugins", run: compare_plugins },
     Step { name: "tests", run: tests },
     Step { name: "doc tests", run: doc_tests },
+    Step { name: "fuzz", run: fuzz_targets },
 ];
+
+/// Our sources, and those of the fuzz targets, which are a workspace of their own.
+fn fmt() -> Result<Found, String> {
+    run_cargo(&["fmt", "--all", "--check"])?;
+    run_cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
+}
 
 /// The deployfile that `nix flake init` hands out is a good one.
 const TEMPLATE: &[&str] =
@@ -69,6 +76,14 @@ fn compare_plugins() -> Result<Found, String> {
         return Ok(Found::Skipped(why.to_owned()));
     }
     plugins::run(&["--check".to_owned()]).map(|()| Found::Good)
+}
+
+fn fuzz_targets() -> Result<Found, String> {
+    if let Some(why) = fuzz::missing().filter(|_| !in_ci()) {
+        println!("SKIPPED: fuzz: {why}");
+        return Ok(Found::Skipped(why.to_owned()));
+    }
+    fuzz::run(&[]).map(|()| Found::Good)
 }
 
 fn tests() -> Result<Found, String> {
