@@ -4,6 +4,7 @@
 //! environment. What is deliberately not here: reading KDL (`deployfile-config`), filling look-ups
 //! (`deployfile-render`), and anything that was observed or is to be done (`deployfile-record`).
 
+pub mod address;
 pub mod digest;
 pub mod grant;
 pub mod id;

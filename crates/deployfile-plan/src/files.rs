@@ -107,8 +107,8 @@ fn site_file(context: &HostContext<'_>, site: &Site) -> Result<FileEffect, Refus
 fn location_of(context: &HostContext<'_>, location: &Location) -> Result<FilledLocation, Refusal> {
     let handler = match &location.handler {
         Handler::Static => FilledHandler::Static,
-        Handler::Proxy(to) => FilledHandler::Proxy(context.text(to)?),
-        Handler::Fastcgi(to) => FilledHandler::Fastcgi(context.text(to)?),
+        Handler::Proxy(to) => FilledHandler::Proxy(context.upstream(to)?),
+        Handler::Fastcgi(to) => FilledHandler::Fastcgi(context.upstream(to)?),
     };
     Ok(FilledLocation {
         pattern: context.text(&location.pattern)?,

@@ -2,6 +2,7 @@
 
 use crate::apply::root_path;
 use crate::{Refusal, Request};
+use deployfile_model::address::{NotAnAddress, PROBE_SCHEMES, check_address, check_url};
 use deployfile_model::secret::SecretRef;
 use deployfile_model::spec::{BuildIdRule, Layout, Link, Variable};
 use deployfile_model::stage::Script;
@@ -160,6 +161,27 @@ impl<'a> HostContext<'a> {
         fill_with(&values, text)
     }
 
+    /// `HOST:PORT`, or `unix:PATH` where `unix` says so.
+    pub(crate) fn address_for(&self, service: &Service, text: &Text, unix: bool) -> Result<String, Refusal> {
+        let filled = self.text_for(service, text)?;
+        check_address(&filled, unix).map_err(|why| not_an_address(why, text))?;
+        Ok(filled)
+    }
+
+    /// A URL that a probe can ask.
+    pub(crate) fn url_for(&self, service: &Service, text: &Text) -> Result<String, Refusal> {
+        let filled = self.text_for(service, text)?;
+        check_url(&filled, PROBE_SCHEMES, &filled).map_err(|why| not_an_address(why, text))?;
+        Ok(filled)
+    }
+
+    /// Where a site passes requests on to.
+    pub(crate) fn upstream(&self, text: &Text) -> Result<String, Refusal> {
+        let filled = self.text(text)?;
+        check_address(&filled, true).map_err(|why| not_an_address(why, text))?;
+        Ok(filled)
+    }
+
     pub(crate) fn values(&self) -> &Values {
         &self.values
     }
@@ -307,6 +329,12 @@ impl<'a> HostContext<'a> {
 
 fn bad_path(why: &str, place: &Place) -> Refusal {
     Refusal::new("config::path", why, "look at what its look-ups give").at(place)
+}
+
+/// Look-ups gave a text that is not what stands here.
+fn not_an_address(NotAnAddress { message, help }: NotAnAddress, text: &Text) -> Refusal {
+    let help = format!("{help}; look at what the look-ups of `{}` give", text.raw);
+    Refusal::new("config::value", message, help).at(&text.place)
 }
 
 fn values_without_release(

@@ -65,8 +65,8 @@ fn target(
     within: Millis,
 ) -> Result<ProbeTarget, Refusal> {
     Ok(match target {
-        Target::Http(url) => ProbeTarget::Http(context.text_for(service, url)?),
-        Target::Tcp(address) => ProbeTarget::Tcp(context.text_for(service, address)?),
+        Target::Http(url) => ProbeTarget::Http(context.url_for(service, url)?),
+        Target::Tcp(address) => ProbeTarget::Tcp(context.address_for(service, address, false)?),
         Target::Exec(argv) => {
             let argv: Result<Vec<String>, Refusal> =
                 argv.iter().map(|a| context.text_for(service, a)).collect();
@@ -136,6 +136,8 @@ fn unit_file(context: &HostContext<'_>, service: &Service) -> Result<FileEffect,
     let texts = |texts: &[Text]| -> Result<Vec<String>, Refusal> {
         texts.iter().map(|text| context.text_for(service, text)).collect()
     };
+    let listen: Result<Vec<String>, Refusal> =
+        service.listen.iter().map(|address| context.address_for(service, address, true)).collect();
     let unit = Unit {
         format: FORMAT,
         name: service.name.clone(),
@@ -146,7 +148,7 @@ fn unit_file(context: &HostContext<'_>, service: &Service) -> Result<FileEffect,
         environment_file: release.join(&environment),
         user: service.user.clone().or_else(|| context.spec.app.user.clone()),
         numprocs: service.numprocs,
-        listen: texts(&service.listen)?,
+        listen: listen?,
         stop_signal: service.stop.signal,
         stop_timeout: service.stop.timeout,
         reload_signal: service.reload_signal,

@@ -243,6 +243,31 @@ fn refusals_are_collected_and_name_what_to_do() {
 }
 
 #[test]
+fn what_look_ups_give_is_held_against_its_type_before_anything_runs() {
+    let cases = [
+        ("listen \"{{ vars.x }}\"", "nonsense", "`nonsense` is not `HOST:PORT` or `unix:PATH`"),
+        ("listen \"unix:{{ vars.x }}\"", "run/a.sock", "is not a path"),
+        ("health tcp=\"127.0.0.1:{{ vars.x }}\"", "70000", "`70000` of `127.0.0.1:70000` is not a port"),
+        ("health http=\"{{ vars.x }}/health\"", "localhost", "not a URL that is taken here"),
+        ("running-build http=\"http://a/{{ vars.x }}\"", "b c", "white space"),
+    ];
+    for (setting, value, message) in cases {
+        let text =
+            FILE.replace("service web {", &format!("vars {{ x \"{value}\"; }}\nservice web {{ {setting};"));
+        let text = if setting.starts_with("running") {
+            text.replace("  running-build http=\"http://127.0.0.1:9010/version\"\n", "")
+        } else {
+            text
+        };
+        let refused = apply(&spec(&text), &host("a")).unwrap_err();
+        let [one] = refused.as_slice() else { panic!("{refused:?}") };
+        assert_eq!(one.code, "config::value", "{setting}");
+        assert!(one.message.contains(message), "{setting}: {}", one.message);
+        assert!(one.place.is_some() && one.help.contains("{{ vars.x }}"), "{one:?}");
+    }
+}
+
+#[test]
 fn a_rollback_follows_the_tail_of_the_release_that_it_goes_to() {
     let old_spec = spec(FILE);
     let first = apply(&old_spec, &host("a")).unwrap();

@@ -1,6 +1,7 @@
 //! The types of values: what each accepts, and how its mistakes are said.
 
 use crate::tree::{Data, Value};
+use deployfile_model::address::{NotAnAddress, check_address, check_socket, check_url};
 use deployfile_model::units::{Bytes, Millis, parse_mode};
 use deployfile_model::{HostPath, Name, RelPath};
 
@@ -290,66 +291,28 @@ pub(crate) fn shape(text: &str) -> String {
     shape + rest
 }
 
-/// Scheme and host; what follows is whoever answers' business. A URL that begins with a look-up is looked at when it is filled in.
+/// A URL that begins with a look-up is looked at when it is filled in.
 fn url(text: &str, schemes: &[&str]) -> Result<(), Problem> {
     if text.starts_with("{{") {
         return Ok(());
     }
-    let shown = text.escape_debug();
-    let shape = shape(text);
-    let rest = shape.split_once("://").filter(|(scheme, _)| schemes.contains(scheme)).map(|(_, rest)| rest);
-    let Some(rest) = rest else {
-        let list: Vec<_> = schemes.iter().map(|scheme| format!("`{scheme}://`")).collect();
-        let message = format!("`{shown}` is not a URL that is taken here");
-        let help = Some(format!("it begins with {}", list.join(", ")));
-        return Err(Problem { code: "config::value", message, help });
-    };
-    if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) && !shape.starts_with("http+unix") {
-        let message = format!("the URL `{shown}` names no host");
-        let help = Some("write scheme, host and path: `\"https://example.com/path\"`".to_owned());
-        return Err(Problem { code: "config::value", message, help });
-    }
-    if shape.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        let message = format!("the URL `{shown}` contains white space");
-        let help = Some("write `%20` for a space".to_owned());
-        return Err(Problem { code: "config::value", message, help });
-    }
-    Ok(())
+    check_url(&shape(text), schemes, text).map_err(Problem::from)
 }
 
-/// A port is looked at where it is written out.
+/// So is an address that has one, but for a socket's path.
 fn address(text: &str, unix: bool) -> Result<(), Problem> {
-    let shown = text.escape_debug();
-    let wrong = |message: String, help: &str| {
-        Err(Problem { code: "config::value", message, help: Some(help.to_owned()) })
+    let socket = text.strip_prefix("unix:").filter(|path| unix && !path.starts_with("{{"));
+    let checked = match socket {
+        Some(path) => check_socket(&shape(path), text),
+        None if text.contains("{{") => Ok(()),
+        None => check_address(text, unix),
     };
-    if let Some(path) = text.strip_prefix("unix:").filter(|_| unix) {
-        return match HostPath::new(shape(path)) {
-            _ if path.starts_with("{{") => Ok(()),
-            Ok(_) => Ok(()),
-            Err(error) => wrong(
-                format!("the socket of `{shown}` is not a path: {error}"),
-                "write its absolute path: `\"unix:/run/shop/web.sock\"`",
-            ),
-        };
-    }
-    if text.contains("{{") {
-        return Ok(());
-    }
-    let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
-        let forms = if unix { "`HOST:PORT` or `unix:PATH`" } else { "`HOST:PORT`" };
-        return wrong(format!("`{shown}` is not {forms}"), "write it like this: `\"127.0.0.1:9010\"`");
-    };
-    match port.parse::<u16>() {
-        Ok(1..) if port.bytes().all(|b| b.is_ascii_digit()) && !host.contains('/') => Ok(()),
-        _ if host.contains('/') => wrong(
-            format!("`{shown}` is a URL or a path, not an address"),
-            "leave out scheme and path: `\"127.0.0.1:9010\"`",
-        ),
-        _ => wrong(
-            format!("`{}` of `{shown}` is not a port", port.escape_debug()),
-            "ports are whole numbers from 1 to 65535",
-        ),
+    checked.map_err(Problem::from)
+}
+
+impl From<NotAnAddress> for Problem {
+    fn from(NotAnAddress { message, help }: NotAnAddress) -> Self {
+        Problem { code: "config::value", message, help: Some(help) }
     }
 }
 

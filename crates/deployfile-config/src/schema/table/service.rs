@@ -2,12 +2,13 @@
 
 use super::SCOPES;
 use crate::schema::{NodeSpec, Prop, Type, arg, node, prop};
+use deployfile_model::address::PROBE_SCHEMES;
 
 const SIGNAL: Type =
     Type::Word { built: &["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH", "KILL"], planned: &[] };
 
 /// What an HTTP check asks.
-const PROBE: Type = Type::Url { schemes: &["http", "https", "http+unix"], secret: false };
+const PROBE: Type = Type::Url { schemes: PROBE_SCHEMES, secret: false };
 
 /// Processes of one service, whoever keeps them: as many as the builtin manager (`deployfile-supervisor`) takes. More
 /// would be refused only when a release is switched already.
