@@ -96,6 +96,9 @@ pub(crate) struct Block<'p> {
     pub(crate) settings: BTreeMap<(&'p str, &'p str), Setting<'p>>,
     /// What repeats; after [`Block::settle`] in order: weakest scope first, then order of text.
     pub(crate) items: Vec<Definition<'p>>,
+    /// For provenance, once settled: settings of which a `(remove)` left nothing, and what repeated before an `(only)`.
+    pub(crate) removed: BTreeMap<(&'p str, &'p str), Setting<'p>>,
+    pub(crate) replaced: Vec<Definition<'p>>,
 }
 
 /// One setting with everything that was said about it.
@@ -108,6 +111,9 @@ pub(crate) struct Setting<'p> {
     pub(crate) mentions: Vec<Definition<'p>>,
     removals: Vec<Definition<'p>>,
     pub(crate) block: Block<'p>,
+    /// For provenance, once settled: the strongest `(remove)` of this or of what it stands in, and what that took away.
+    pub(crate) removal: Option<Definition<'p>>,
+    pub(crate) removed: Vec<Definition<'p>>,
 }
 
 /// What a layer's nodes inherit.
@@ -160,20 +166,21 @@ impl<'p> Block<'p> {
         let (out, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.settings).into_iter().partition(|((name, _), _)| names.contains(name));
         self.settings = rest;
-        Self { settings: out, items: Vec::new() }
+        Self { settings: out, ..Self::default() }
     }
 
     /// Decides: puts what repeats in order, drops what was removed, and says which values are tied.
     pub(crate) fn settle(&mut self, path: &str, findings: &mut Findings<'_>) {
         self.items.sort_by_key(|item| item.scope.rank());
         self.drop_what_only_replaces();
-        self.settings.retain(|(name, id), setting| {
+        let gone = self.settings.extract_if(.., |(name, id), setting| {
             let path = join(path, name, id);
             setting.remove(&path, findings);
             setting.conflict(&path, findings);
             setting.block.settle(&path, findings);
-            !setting.lines.is_empty() || !setting.mentions.is_empty() || !setting.block.is_empty()
+            setting.says_nothing()
         });
+        self.removed.extend(gone.filter(|(_, setting)| setting.removal.is_some()));
     }
 
     /// `(only)` drops what was repeated before.
@@ -184,7 +191,8 @@ impl<'p> Block<'p> {
         last.extend(only.map(|(n, item)| (name(item), n)));
         if !last.is_empty() {
             let mut n = 0..;
-            self.items.retain(|item| n.next() >= last.get(name(item)).copied());
+            self.replaced =
+                self.items.extract_if(.., |item| n.next() < last.get(name(item)).copied()).collect();
         }
     }
 
@@ -206,18 +214,12 @@ impl<'p> Block<'p> {
         self.items.iter().map(|item| item.node).filter(move |node| node.name.text == name)
     }
 
-    /// Drops what is weaker than a removal.
-    fn keep_from(&mut self, least: Strength) {
-        self.items.retain(|item| item.strength >= least);
-        self.settings.retain(|_, setting| {
-            setting.lines.retain(|d| d.strength >= least);
-            setting.mentions.retain(|d| d.strength >= least);
-            setting.block.keep_from(least);
-            !setting.lines.is_empty()
-                || !setting.mentions.is_empty()
-                || !setting.removals.is_empty()
-                || !setting.block.is_empty()
-        });
+    /// Drops what is weaker than a removal of what this stands in.
+    fn drop_weaker(&mut self, removal: Definition<'p>) {
+        self.items.retain(|item| item.strength >= removal.strength);
+        for setting in self.settings.values_mut() {
+            setting.drop_weaker(removal);
+        }
     }
 }
 
@@ -264,7 +266,15 @@ impl Definition<'_> {
 
 impl<'p> Setting<'p> {
     fn new(spec: &'static NodeSpec) -> Self {
-        Self { spec, lines: Vec::new(), mentions: Vec::new(), removals: Vec::new(), block: Block::default() }
+        Self {
+            spec,
+            lines: Vec::new(),
+            mentions: Vec::new(),
+            removals: Vec::new(),
+            block: Block::default(),
+            removal: None,
+            removed: Vec::new(),
+        }
     }
 
     fn take(&mut self, definition: Definition<'p>, context: Context<'p>) {
@@ -309,9 +319,21 @@ impl<'p> Setting<'p> {
                 .related
                 .push(related);
         }
-        self.lines.retain(|d| d.strength >= removal.strength);
-        self.mentions.retain(|d| d.strength >= removal.strength);
-        self.block.keep_from(removal.strength);
+        self.drop_weaker(removal);
+    }
+
+    fn drop_weaker(&mut self, removal: Definition<'p>) {
+        let is_weaker = |d: &mut Definition<'p>| d.strength < removal.strength;
+        self.removed.extend(self.lines.extract_if(.., is_weaker));
+        self.removed.extend(self.mentions.extract_if(.., is_weaker));
+        if self.removal.is_none_or(|other| other.strength < removal.strength) {
+            self.removal = Some(removal);
+        }
+        self.block.drop_weaker(removal);
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.lines.is_empty() && self.mentions.is_empty() && self.block.is_empty()
     }
 
     fn conflict(&self, path: &str, findings: &mut Findings<'_>) {

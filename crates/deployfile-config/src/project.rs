@@ -92,10 +92,20 @@ impl Project {
 
     /// What can be said about every environment, errors and warnings together. A file without environments is fine.
     pub fn check_all(&self) -> Diagnostics {
+        self.specs(&self.environments()).1
+    }
+
+    /// The specifications of these environments, without those that have errors, and what can be said about all of them.
+    pub fn specs(&self, environments: &[Name]) -> (Vec<Spec>, Diagnostics) {
         let none = BTreeMap::new();
-        self.environments()
-            .iter()
-            .fold(Diagnostics::default(), |all, env| all.and(resolve::spec(self, env.as_str(), &none).1))
+        let mut specs = Vec::new();
+        let mut said = Diagnostics::default();
+        for environment in environments {
+            let (spec, diagnostics) = resolve::spec(self, environment.as_str(), &none);
+            specs.extend(spec.filter(|_| !diagnostics.has_errors()));
+            said = said.and(diagnostics);
+        }
+        (specs, said)
     }
 
     /// Where every value of an environment came from: as all of its hosts share it, or as it is on one host.

@@ -21,6 +21,8 @@ pub struct Provenance {
 pub struct Entry {
     /// The value that holds, as KDL.
     pub value: String,
+    /// It was set, and a `(remove)` took it away: nothing holds.
+    pub removed: bool,
     /// What values it takes.
     pub ty: String,
     /// What holds when it is not set.
@@ -42,7 +44,7 @@ pub struct Origin {
     pub scope: String,
     /// `default`, `force`, `add`, `only`, `remove`.
     pub marker: Option<String>,
-    /// It holds.
+    /// It holds; of a `(remove)`: it took something away.
     pub wins: bool,
 }
 
@@ -80,6 +82,7 @@ impl Provenance {
         let is_set_as_a_whole = spec.several == Several::One;
         is_set_as_a_whole.then(|| Entry {
             value: spec.default.to_owned(),
+            removed: false,
             ty: types(spec),
             default: spec.default,
             doc: spec.doc,
@@ -97,6 +100,17 @@ impl Provenance {
 fn types(spec: &NodeSpec) -> String {
     let types: Vec<_> = spec.args.iter().skip(spec.identity()).map(|arg| arg.ty.what()).collect();
     types.join(", ")
+}
+
+impl Origin {
+    /// What became of it, in a word.
+    pub fn verdict(&self) -> &'static str {
+        match (self.wins, self.marker.as_deref()) {
+            (true, Some("remove")) => "removes",
+            (true, _) => "wins",
+            (false, _) => "overridden",
+        }
+    }
 }
 
 impl Entry {
@@ -120,7 +134,7 @@ impl Entry {
         json!({
             "format": 1,
             "path": path,
-            "value": self.value,
+            "value": Some(&self.value).filter(|_| !self.removed),
             "type": self.ty,
             "default": self.default,
             "doc": self.doc,
@@ -144,7 +158,7 @@ struct Collector<'p> {
 
 impl Collector<'_> {
     fn block(&mut self, parent: &str, path: &str, block: &Block<'_>) {
-        for ((name, id), setting) in &block.settings {
+        for ((name, id), setting) in block.settings.iter().chain(&block.removed) {
             let path = join(path, name, id);
             self.setting(&path, setting);
             self.block(setting.spec.name, &path, &setting.block);
@@ -155,42 +169,68 @@ impl Collector<'_> {
             let count = counts.entry(name).or_default();
             *count += 1;
             let path = join(path, name, &count.to_string());
-            self.item(parent, path, item);
+            let replaced = block.replaced.iter().filter(|other| *count == 1 && other.node.name.text == name);
+            self.item(parent, path, item, replaced);
         }
     }
 
     fn setting(&mut self, path: &str, setting: &Setting<'_>) {
         let winner = setting.winner();
-        if setting.lines.is_empty() {
+        let removal = setting.removal.filter(|_| !setting.removed.is_empty());
+        if setting.lines.is_empty() && removal.is_none() {
             return;
         }
         let place = |d: &Definition<'_>| self.project.sources.place(d.at());
         let wins = |d: &Definition<'_>| winner.is_some_and(|winner| std::ptr::eq(d, winner));
         let mut lines: Vec<_> = setting.lines.iter().map(|d| (wins(d) || setting.holds(d), d)).collect();
+        lines.extend(removal.iter().map(|d| (true, d)));
+        lines.extend(setting.removed.iter().map(|d| (false, d)));
         lines.sort_by_key(|(holds, d)| (!holds, Reverse(d.strength), d.at()));
-        let definitions =
-            lines.into_iter().map(|(holds, d)| origin(d, setting.show(d.node), place(d), holds)).collect();
+        let shown = |d: &Definition<'_>| match d.has_marker("remove") {
+            true => String::new(),
+            // A line that only opens the block has no value.
+            false if d.node.children.is_some() && d.node.args.len() <= setting.spec.identity() => {
+                "{ … }".to_owned()
+            }
+            false => setting.show(d.node),
+        };
+        let definitions: Vec<_> =
+            lines.into_iter().map(|(holds, d)| origin(d, shown(d), place(d), holds)).collect();
         let spec = setting.spec;
         let values = setting.arguments();
         let value = match winner.filter(|winner| !winner.node.props.is_empty() || values.is_empty()) {
             None => values.iter().map(|v| v.show()).collect::<Vec<_>>().join(" "),
             Some(winner) => setting.show(winner.node),
         };
-        let entry = Entry { value, ty: types(spec), default: spec.default, doc: spec.doc, definitions };
+        let removed = setting.lines.is_empty() && setting.mentions.is_empty();
+        let entry =
+            Entry { value, removed, ty: types(spec), default: spec.default, doc: spec.doc, definitions };
         self.entries.insert(path.to_owned(), entry);
     }
 
-    fn item(&mut self, parent: &str, path: String, item: &Definition<'_>) {
-        let line = item.node.line();
-        let value = line.split_once(' ').map_or("", |(_, rest)| rest).to_owned();
+    /// `replaced`: what an `(only)` put this in the place of.
+    fn item<'d, 'p: 'd>(
+        &mut self,
+        parent: &str,
+        path: String,
+        item: &Definition<'_>,
+        replaced: impl Iterator<Item = &'d Definition<'p>>,
+    ) {
+        let value = |d: &Definition<'_>| {
+            let line = d.node.line();
+            line.split_once(' ').map_or("", |(_, rest)| rest).to_owned()
+        };
+        let place = |d: &Definition<'_>| self.project.sources.place(d.at());
+        let mut definitions = vec![origin(item, value(item), place(item), true)];
+        definitions.extend(replaced.map(|d| origin(d, value(d), place(d), false)));
         let spec = schema().find(parent, &item.node.name.text);
-        let place = self.project.sources.place(item.at());
         let entry = Entry {
-            value: value.clone(),
+            value: value(item),
+            removed: false,
             ty: spec.map_or_else(String::new, types),
             default: spec.map_or("", |s| s.default),
             doc: spec.map_or("", |s| s.doc),
-            definitions: vec![origin(item, value, place, true)],
+            definitions,
         };
         self.entries.insert(path, entry);
     }

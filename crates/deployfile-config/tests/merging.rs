@@ -294,6 +294,38 @@ fn every_value_says_where_it_came_from() {
 }
 
 #[test]
+fn what_was_taken_away_is_told_with_what_took_it() {
+    let project = project(&with(
+        "service web { command x; env { A 1; B 2; }; }\nservice job { command y; }\n\
+         stage build { run a; run b; }\n\
+         environment two { host h { roles web; }\n (remove)service job\n service web { env { (remove)A; }; }\n\
+         stage build { (only)run c; run d; }; }",
+    ));
+    let provenance = project.provenance(&Name::new("two").unwrap(), Some(&Name::new("h").unwrap()));
+    let told = |path: &str| -> (String, Option<serde_json::Value>, Vec<(&str, String, u32)>) {
+        let entry = provenance.get(path).unwrap_or_else(|| panic!("{path}"));
+        let said = entry.definitions.iter().map(|d| (d.verdict(), d.value.clone(), d.place.line)).collect();
+        (entry.value.clone(), entry.removed.then(|| entry.to_json(path)["value"].clone()), said)
+    };
+    let gone = Some(serde_json::Value::Null);
+    let one = |verdict, value: &str, line| (verdict, value.to_owned(), line);
+    assert_eq!(
+        told("service.web.env.A"),
+        (String::new(), gone.clone(), vec![one("removes", "", 10), one("overridden", "1", 5)])
+    );
+    assert_eq!(
+        told("service.job"),
+        (String::new(), gone.clone(), vec![one("removes", "", 9), one("overridden", "{ … }", 6)])
+    );
+    let command = vec![one("removes", "", 9), one("overridden", "y", 6)];
+    assert_eq!(told("service.job.command"), (String::new(), gone, command));
+    assert_eq!(told("service.web.env.B").2, [one("wins", "2", 5)]);
+    let runs = vec![one("wins", "c", 11), one("overridden", "a", 7), one("overridden", "b", 7)];
+    assert_eq!(told("stage.build.run.1"), ("c".to_owned(), None, runs));
+    assert_eq!(told("stage.build.run.2").2, [one("wins", "d", 11)]);
+}
+
+#[test]
 fn the_same_text_gives_the_same_specification() {
     let text = with("env { B 1; A 2; }\nservice b { command x; }\nservice a { command y; }");
     assert_eq!(format!("{:?}", spec(&text, "local")), format!("{:?}", spec(&text, "local")));

@@ -177,14 +177,14 @@ fn provenances(project: &Project, spot: &Spot<'_, '_>) -> Vec<(String, Provenanc
 fn show(value: &Value<'_>, page: &mut Page) {
     let (shown, more) = value.wheres.split_at(value.wheres.len().min(4));
     let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
-    let text = if value.entry.value.is_empty() {
-        String::new()
-    } else {
-        format!(" = {}", page.code(&value.entry.value))
+    let text = match value.entry.value.as_str() {
+        _ if value.entry.removed => " is removed".to_owned(),
+        "" => String::new(),
+        value => format!(" = {}", page.code(value)),
     };
     page.paragraph(&format!("{}{more}{text}", shown.join(", ")));
     for definition in &value.entry.definitions {
-        let verdict = if definition.wins { "wins" } else { "overridden" };
+        let verdict = definition.verdict();
         let marker = definition.marker.as_ref().map(|marker| format!("({marker}) ")).unwrap_or_default();
         let code = page.code(&format!("{marker}{}", definition.value));
         let (place, scope) = (&definition.place, &definition.scope);

@@ -9,38 +9,28 @@ use deployfile_config::Diagnostics;
 use deployfile_model::{Name, Spec};
 use deployfile_plan::plugin_refusals;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 pub(crate) fn run(args: &EnvArg, global: &Global, terminal: Terminal) -> Result<u8, Stop> {
     let opened = match project::open_to_look(global, terminal) {
         Err(Stop::Invalid(diagnostics)) => return answer(&diagnostics, &[], &[], terminal),
         other => other?,
     };
-    let named = args.env.is_some() || global.environment.is_some();
-    let environments: Vec<Name> = if named {
-        vec![opened.environment(args.env.as_deref(), global)?]
-    } else {
-        opened.project.environments()
+    let environments: Vec<Name> = match args.env.is_some() || global.environment.is_some() {
+        true => vec![opened.environment(args.env.as_deref(), global)?],
+        false => opened.project.environments(),
     };
-    let mut found = opened.project.check_all();
-    if named {
-        found = match opened.project.spec(&environments[0], &BTreeMap::new()) {
-            Ok((_, warnings)) => warnings,
-            Err(errors) => errors,
-        };
-    }
+    let (specs, found) = opened.project.specs(&environments);
     let others = trust::warning(&opened).into_iter().collect::<Vec<_>>();
     let found = found.and(others.into());
-    let refused = if found.has_errors() { Vec::new() } else { refusals(&opened, &environments) };
+    let refused = if found.has_errors() { Vec::new() } else { refusals(&opened, &specs) };
     answer(&found, &refused, &environments, terminal)
 }
 
 /// What is right in the language and still cannot be planned from. The same in several environments is said once.
-fn refusals(opened: &Opened, environments: &[Name]) -> Vec<CliError> {
+fn refusals(opened: &Opened, specs: &[Spec]) -> Vec<CliError> {
     let mut out: Vec<CliError> = Vec::new();
-    for environment in environments {
-        let Ok((spec, _)) = opened.project.spec(environment, &BTreeMap::new()) else { continue };
-        for error in of_environment(opened, &spec) {
+    for spec in specs {
+        for error in of_environment(opened, spec) {
             let is_same = |said: &CliError| said.message == error.message && said.place == error.place;
             if !out.iter().any(is_same) {
                 out.push(error);

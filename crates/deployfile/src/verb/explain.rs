@@ -222,6 +222,7 @@ fn text(path: &str, entry: &Entry) -> String {
         (false, false) => format!("{about}: {}", entry.doc),
     };
     let equals = if entry.value.is_empty() { String::new() } else { format!(" = {}", entry.value) };
+    let equals = if entry.removed { " is removed".to_owned() } else { equals };
     let head = format!("{path}{equals}        {doc}\n");
     if entry.definitions.is_empty() {
         return format!("{head}  nothing sets it\n");
@@ -232,7 +233,7 @@ fn text(path: &str, entry: &Entry) -> String {
         .map(|one| {
             let marker = one.marker.as_ref().map(|marker| format!("({marker}) ")).unwrap_or_default();
             vec![
-                if one.wins { "  wins" } else { "  overridden" }.to_owned(),
+                format!("  {}", one.verdict()),
                 format!("{marker}{}", one.value),
                 format!("{}:{}", one.place.file, one.place.line),
                 one.scope.clone(),
