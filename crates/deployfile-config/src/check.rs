@@ -129,7 +129,8 @@ fn arguments(node: &Node, spec: &NodeSpec, removes: bool, findings: &mut Finding
     let least = spec.args.iter().filter(|a| matches!(a.count, Count::One | Count::Many)).count();
     let open = spec.args.last().is_some_and(|a| matches!(a.count, Count::Many | Count::Any));
     // A block may be opened, and a setting removed, without saying its line again.
-    let name_alone = (removes || node.children.is_some()) && node.args.len() == spec.identity();
+    let opens = node.children.is_some() && spec.several != Several::Repeats;
+    let name_alone = (removes || opens) && node.args.len() == spec.identity();
     if node.args.len() < least && !name_alone {
         let missing = spec.args.get(node.args.len()).map_or("argument", |a| a.name);
         findings

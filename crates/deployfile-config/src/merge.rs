@@ -96,9 +96,16 @@ pub(crate) struct Block<'p> {
     pub(crate) settings: BTreeMap<(&'p str, &'p str), Setting<'p>>,
     /// What repeats; after [`Block::settle`] in order: weakest scope first, then order of text.
     pub(crate) items: Vec<Definition<'p>>,
-    /// For provenance, once settled: settings of which a `(remove)` left nothing, and what repeated before an `(only)`.
-    pub(crate) removed: BTreeMap<(&'p str, &'p str), Setting<'p>>,
-    pub(crate) replaced: Vec<Definition<'p>>,
+    /// For provenance, once settled. Boxed, as few blocks have any.
+    gone: Option<Box<GoneFromBlock<'p>>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct GoneFromBlock<'p> {
+    /// Settings of which a `(remove)` left nothing.
+    removed: BTreeMap<(&'p str, &'p str), Setting<'p>>,
+    /// What repeated before an `(only)`.
+    replaced: Vec<Definition<'p>>,
 }
 
 /// One setting with everything that was said about it.
@@ -111,9 +118,16 @@ pub(crate) struct Setting<'p> {
     pub(crate) mentions: Vec<Definition<'p>>,
     removals: Vec<Definition<'p>>,
     pub(crate) block: Block<'p>,
-    /// For provenance, once settled: the strongest `(remove)` of this or of what it stands in, and what that took away.
-    pub(crate) removal: Option<Definition<'p>>,
-    pub(crate) removed: Vec<Definition<'p>>,
+    /// For provenance, once settled.
+    pub(crate) gone: Option<Box<Gone<'p>>>,
+}
+
+/// What a `(remove)` took away.
+#[derive(Debug, Clone)]
+pub(crate) struct Gone<'p> {
+    /// The strongest, of the setting or of what it stands in.
+    pub(crate) removal: Definition<'p>,
+    pub(crate) lines: Vec<Definition<'p>>,
 }
 
 /// What a layer's nodes inherit.
@@ -180,7 +194,10 @@ impl<'p> Block<'p> {
             setting.block.settle(&path, findings);
             setting.says_nothing()
         });
-        self.removed.extend(gone.filter(|(_, setting)| setting.removal.is_some()));
+        let gone: BTreeMap<_, _> = gone.filter(|(_, setting)| setting.gone.is_some()).collect();
+        if !gone.is_empty() {
+            self.gone.get_or_insert_default().removed.extend(gone);
+        }
     }
 
     /// `(only)` drops what was repeated before.
@@ -191,13 +208,23 @@ impl<'p> Block<'p> {
         last.extend(only.map(|(n, item)| (name(item), n)));
         if !last.is_empty() {
             let mut n = 0..;
-            self.replaced =
-                self.items.extract_if(.., |item| n.next() < last.get(name(item)).copied()).collect();
+            let replaced = self.items.extract_if(.., |item| n.next() < last.get(name(item)).copied());
+            self.gone.get_or_insert_default().replaced.extend(replaced);
         }
     }
 
     fn is_empty(&self) -> bool {
         self.settings.is_empty() && self.items.is_empty()
+    }
+
+    /// For provenance: settings of which a `(remove)` left nothing.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = (&(&'p str, &'p str), &Setting<'p>)> {
+        self.gone.iter().flat_map(|gone| &gone.removed)
+    }
+
+    /// For provenance: what repeated before an `(only)`.
+    pub(crate) fn replaced(&self) -> &[Definition<'p>] {
+        self.gone.as_ref().map_or(&[], |gone| &gone.replaced)
     }
 
     pub(crate) fn get(&self, name: &'static str) -> Option<&Setting<'p>> {
@@ -272,8 +299,7 @@ impl<'p> Setting<'p> {
             mentions: Vec::new(),
             removals: Vec::new(),
             block: Block::default(),
-            removal: None,
-            removed: Vec::new(),
+            gone: None,
         }
     }
 
@@ -324,10 +350,14 @@ impl<'p> Setting<'p> {
 
     fn drop_weaker(&mut self, removal: Definition<'p>) {
         let is_weaker = |d: &mut Definition<'p>| d.strength < removal.strength;
-        self.removed.extend(self.lines.extract_if(.., is_weaker));
-        self.removed.extend(self.mentions.extract_if(.., is_weaker));
-        if self.removal.is_none_or(|other| other.strength < removal.strength) {
-            self.removal = Some(removal);
+        let lines = self.lines.extract_if(.., is_weaker).chain(self.mentions.extract_if(.., is_weaker));
+        let lines: Vec<_> = lines.collect();
+        if !lines.is_empty() {
+            let gone = self.gone.get_or_insert_with(|| Box::new(Gone { removal, lines: Vec::new() }));
+            gone.lines.extend(lines);
+            if gone.removal.strength < removal.strength {
+                gone.removal = removal;
+            }
         }
         self.block.drop_weaker(removal);
     }

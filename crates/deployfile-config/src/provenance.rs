@@ -158,7 +158,7 @@ struct Collector<'p> {
 
 impl Collector<'_> {
     fn block(&mut self, parent: &str, path: &str, block: &Block<'_>) {
-        for ((name, id), setting) in block.settings.iter().chain(&block.removed) {
+        for ((name, id), setting) in block.settings.iter().chain(block.removed()) {
             let path = join(path, name, id);
             self.setting(&path, setting);
             self.block(setting.spec.name, &path, &setting.block);
@@ -169,22 +169,24 @@ impl Collector<'_> {
             let count = counts.entry(name).or_default();
             *count += 1;
             let path = join(path, name, &count.to_string());
-            let replaced = block.replaced.iter().filter(|other| *count == 1 && other.node.name.text == name);
+            let replaced =
+                block.replaced().iter().filter(|other| *count == 1 && other.node.name.text == name);
             self.item(parent, path, item, replaced);
         }
     }
 
     fn setting(&mut self, path: &str, setting: &Setting<'_>) {
         let winner = setting.winner();
-        let removal = setting.removal.filter(|_| !setting.removed.is_empty());
-        if setting.lines.is_empty() && removal.is_none() {
+        if setting.lines.is_empty() && setting.gone.is_none() {
             return;
         }
         let place = |d: &Definition<'_>| self.project.sources.place(d.at());
         let wins = |d: &Definition<'_>| winner.is_some_and(|winner| std::ptr::eq(d, winner));
         let mut lines: Vec<_> = setting.lines.iter().map(|d| (wins(d) || setting.holds(d), d)).collect();
-        lines.extend(removal.iter().map(|d| (true, d)));
-        lines.extend(setting.removed.iter().map(|d| (false, d)));
+        if let Some(gone) = &setting.gone {
+            lines.push((true, &gone.removal));
+            lines.extend(gone.lines.iter().map(|d| (false, d)));
+        }
         lines.sort_by_key(|(holds, d)| (!holds, Reverse(d.strength), d.at()));
         let shown = |d: &Definition<'_>| match d.has_marker("remove") {
             true => String::new(),

@@ -66,6 +66,10 @@ fn within(parent: &str, example: &str) -> String {
         "before" | "after" => within("stage", &wrap(parent, example)),
         "location" => within("site", &wrap("location \"/\"", example)),
         "stage" => wrap("stage build", example),
+        "template" => {
+            let line = "template \"deploy/settings.j2\" to=x kind=env";
+            within("stage", &wrap(line, example))
+        }
         "connect" => wrap("connect ssh", example),
         "service" | "site" | "plugin" | "task" | "notify" => wrap(&format!("{parent} x"), example),
         "app" | "source" | "shared" | "retention" | "pull" | "report" => {

@@ -1,6 +1,6 @@
 //! Stages of a run, in the order of lifecycle.md, and the items that stand in them.
 
-use crate::{Name, Place, Text, units::Millis};
+use crate::{EnvValue, Name, Place, SecretRef, Text, units::Millis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -159,8 +159,32 @@ pub struct TemplateFile {
     pub kind: TemplateKind,
     /// Mode of the rendered file.
     pub mode: u32,
+    /// Lines `KEY="value"` after what the template gives, of [`TemplateKind::Env`] only; the one place for its secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, EnvValue>,
     /// Where it was written.
     pub place: Place,
+}
+
+impl TemplateFile {
+    /// The secrets that stand in it.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        self.env.values().filter_map(|value| match value {
+            EnvValue::Secret(secret) => Some(secret),
+            EnvValue::Text(_) => None,
+        })
+    }
+}
+
+impl StageSpec {
+    /// The templates of its three lists.
+    pub fn templates(&self) -> impl Iterator<Item = &TemplateFile> {
+        let items = self.before.iter().chain(&self.main).chain(&self.after);
+        items.filter_map(|item| match item {
+            Item::Template(file) => Some(file),
+            _ => None,
+        })
+    }
 }
 
 /// How a look-up's value is quoted in a free template.

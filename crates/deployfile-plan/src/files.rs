@@ -4,7 +4,7 @@ use crate::fill::HostContext;
 use crate::listing::setting;
 use crate::{Refusal, services};
 use deployfile_model::site::{Handler, Location, Site};
-use deployfile_model::stage::TemplateFile;
+use deployfile_model::stage::{StageSpec, TemplateFile};
 use deployfile_model::{RelPath, Text};
 use deployfile_record::effect::{FileEffect, Quoting};
 use deployfile_record::unit::Unit;
@@ -45,7 +45,15 @@ pub(crate) fn rendered(
 /// Files of the release that hold secrets.
 pub(crate) fn secret_paths(context: &HostContext<'_>) -> Vec<RelPath> {
     let services = context.host.services.iter().filter(|service| services::has_secret_file(context, service));
-    services.filter_map(|service| RelPath::new(Unit::environment_path(&service.name)).ok()).collect()
+    let templates = context.host.stages.values().flat_map(StageSpec::templates);
+    services
+        .filter_map(|service| RelPath::new(Unit::environment_path(&service.name)).ok())
+        .chain(
+            templates
+                .filter(|file| file.secrets().next().is_some())
+                .filter_map(|f| context.rel_path(&f.to).ok()),
+        )
+        .collect()
 }
 
 /// A file made from a template beside the deployfile.
@@ -58,7 +66,17 @@ pub(crate) fn template(context: &HostContext<'_>, file: &TemplateFile) -> Result
         )
         .at(&file.place)
     })?;
-    Ok(FileEffect { path: context.rel_path(&file.to)?, content: vec![Piece::Text(text)], mode: file.mode })
+    let ends_its_line = text.is_empty() || text.ends_with('\n') || file.env.is_empty();
+    let mut content = vec![Piece::Text(if ends_its_line { text } else { text + "\n" })];
+    let mut env = BTreeMap::new();
+    for (name, value) in &file.env {
+        env.insert(name.clone(), vec![context.piece(None, value, Quoting::EnvFile)?]);
+    }
+    content.extend(environment(&env).map_err(|why| {
+        let message = format!("the `env` of template `{}` cannot be written: {why}", file.source);
+        Refusal::new("render::refused", message, "change the value that is named").at(&file.place)
+    })?);
+    Ok(FileEffect { path: context.rel_path(&file.to)?, content, mode: file.mode })
 }
 
 /// `KEY="value"` lines.

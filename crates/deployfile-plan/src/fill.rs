@@ -5,7 +5,7 @@ use crate::{Refusal, Request};
 use deployfile_model::address::{NotAnAddress, PROBE_SCHEMES, check_address, check_url};
 use deployfile_model::secret::SecretRef;
 use deployfile_model::spec::{BuildIdRule, Layout, Link, Variable};
-use deployfile_model::stage::Script;
+use deployfile_model::stage::{Script, StageSpec};
 use deployfile_model::text::EnvValue;
 use deployfile_model::units::{Millis, UnixTime};
 use deployfile_model::{
@@ -259,17 +259,26 @@ impl<'a> HostContext<'a> {
             .collect();
         let own = service.map(|s| &s.env).into_iter().flatten();
         for (name, value) in self.host.env.iter().chain(own) {
-            let piece = match (value, service) {
-                (EnvValue::Text(text), Some(service)) => Piece::Text(self.text_for(service, text)?),
-                (EnvValue::Text(text), None) => Piece::Text(self.text(text)?),
-                (EnvValue::Secret(name), _) => Piece::Secret(name.clone(), secret),
-            };
-            env.insert(name.clone(), vec![piece]);
+            env.insert(name.clone(), vec![self.piece(service, value, secret)?]);
         }
         for (name, value) in self.deploy_variables() {
             env.insert(name.to_owned(), vec![Piece::Text(value)]);
         }
         Ok(env)
+    }
+
+    /// The value of a variable of an environment, that of a secret left open.
+    pub(crate) fn piece(
+        &self,
+        service: Option<&Service>,
+        value: &EnvValue,
+        secret: Quoting,
+    ) -> Result<Piece, Refusal> {
+        Ok(match (value, service) {
+            (EnvValue::Text(text), Some(service)) => Piece::Text(self.text_for(service, text)?),
+            (EnvValue::Text(text), None) => Piece::Text(self.text(text)?),
+            (EnvValue::Secret(name), _) => Piece::Secret(name.clone(), secret),
+        })
     }
 
     fn deploy_variables(&self) -> [(&'static str, String); 10] {
@@ -288,14 +297,16 @@ impl<'a> HostContext<'a> {
         ]
     }
 
-    /// Secrets that a step or service of this host needs.
+    /// Secrets that a step, service or template of this host needs.
     pub(crate) fn secrets_used(&self) -> Vec<Name> {
         let services = self.host.services.iter().flat_map(|s| s.env.values());
+        let templates = self.host.stages.values().flat_map(StageSpec::templates);
         let mut names: Vec<Name> = self
             .host
             .env
             .values()
             .chain(services)
+            .chain(templates.flat_map(|file| file.env.values()))
             .filter_map(|value| match value {
                 EnvValue::Secret(SecretRef(name)) => Some(name.clone()),
                 EnvValue::Text(_) => None,

@@ -43,6 +43,12 @@ fn key(sandbox: &Sandbox, identity: &Identity) {
 /// The value stands in no file of the root and was not told.
 #[track_caller]
 fn keeps_it(sandbox: &Sandbox, told: &[&Done]) {
+    keeps_it_but_in(sandbox, told, "");
+}
+
+/// The same, but for files of this name.
+#[track_caller]
+fn keeps_it_but_in(sandbox: &Sandbox, told: &[&Done], name: &str) {
     for done in told {
         assert!(!done.out.contains(VALUE) && !done.err.contains(VALUE), "{}{}", done.out, done.err);
         assert!(!done.out.contains("AGE-SECRET") && !done.err.contains("AGE-SECRET"), "{}", done.err);
@@ -53,7 +59,7 @@ fn keeps_it(sandbox: &Sandbox, told: &[&Done]) {
             let path = entry.path();
             if entry.file_type().unwrap().is_dir() {
                 folders.push(path);
-            } else if entry.file_type().unwrap().is_file() {
+            } else if entry.file_type().unwrap().is_file() && entry.file_name() != name {
                 assert!(!holds(&path), "{} holds the secret", path.display());
             }
         }
@@ -96,4 +102,29 @@ fn a_key_that_does_not_fit_stops_the_run_before_anything_is_made() {
     fs::set_permissions(&open, PermissionsExt::from_mode(0o600)).unwrap();
     sandbox.expect(0, &["apply", "--yes"]);
     keeps_it(&sandbox, &[&refused, &refused_again]);
+}
+
+#[test]
+fn a_template_of_kind_env_may_hold_it() {
+    let sandbox = sandbox(&Identity::generate());
+    let text = fs::read_to_string(sandbox.project().join("deployfile.kdl")).unwrap();
+    let template =
+        "template \"env.j2\" to=\".env\" kind=env { env { TOKEN (secret)token; APP \"{{ app }}\"; }; }";
+    sandbox.write("deployfile.kdl", &text.replace("stage build {", &format!("stage build {{ {template};")));
+    sandbox.write("env.j2", "A={{ app }}");
+    let planned = sandbox.expect(0, &["plan"]);
+    let applied = sandbox.expect(0, &["apply", "--yes"]);
+    let path = sandbox.root().join("current/.env");
+    let expected = format!("A=\"small\"\nAPP=\"small\"\nTOKEN=\"{VALUE}\"\n");
+    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    // The listing of the tree, which others may read, does not have its digest.
+    let id = sandbox.current().unwrap();
+    sandbox.expect(0, &["release", "verify", &id]);
+    fs::write(&path, expected.replace("hunter2", "hunter3")).unwrap();
+    sandbox.expect(0, &["release", "verify", &id]);
+    fs::write(&path, expected).unwrap();
+    let again = sandbox.expect(0, &["apply", "--yes"]);
+    assert_eq!(sandbox.current().as_ref(), Some(&id), "nothing is to do: {}", again.err);
+    keeps_it_but_in(&sandbox, &[&planned, &applied, &again], ".env");
 }

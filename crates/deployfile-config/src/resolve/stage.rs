@@ -7,7 +7,7 @@ use crate::lookups::Where;
 use crate::merge::Block;
 use crate::tree::{Node, Value};
 use deployfile_model::stage::{HookUse, Item, OnError, Run, Script, StageSpec, TemplateFile, TemplateKind};
-use deployfile_model::{Name, Stage};
+use deployfile_model::{EnvValue, Name, Stage};
 use std::collections::BTreeMap;
 
 const KINDS: [(&str, TemplateKind); 8] = [
@@ -20,6 +20,9 @@ const KINDS: [(&str, TemplateKind); 8] = [
     ("systemd", TemplateKind::Systemd),
     ("sh", TemplateKind::Sh),
 ];
+
+/// What a file that holds a secret may let anybody do: its owner reads and writes.
+const SECRET_MODE: u32 = 0o600;
 
 const ON_ERROR: [(&str, OnError); 2] = [("fail", OnError::Fail), ("warn", OnError::Warn)];
 
@@ -105,6 +108,46 @@ fn template<'p>(cx: &mut Cx<'p, '_>, node: &'p Node, line: Line<'p>) -> Option<T
     let content = cx.project.templates.get(&path)?.clone();
     let to = cx.text(line.prop("to")?, Where::Step);
     let kind = line.word("kind", &KINDS);
-    let place = cx.place(node.name.at);
-    Some(TemplateFile { source, content, to, kind, mode: line.mode("mode")?, place })
+    let (env, mode) = (template_env(cx, node, kind), line.mode("mode")?);
+    let mut file = TemplateFile { source, content, to, kind, mode, env, place: cx.place(node.name.at) };
+    if file.secrets().next().is_some() {
+        match line.prop("mode").filter(|_| mode & !SECRET_MODE != 0) {
+            Some(value) => {
+                let message = format!("a file with secrets is for its owner only, not {mode:04o}");
+                cx.findings
+                    .error("config::secret", value.at, message)
+                    .help("leave `mode` out: it is \"0600\" then");
+            }
+            None => file.mode &= SECRET_MODE,
+        }
+    }
+    Some(file)
+}
+
+/// The lines that a template of kind `env` ends with.
+fn template_env<'p>(cx: &mut Cx<'p, '_>, node: &'p Node, kind: TemplateKind) -> BTreeMap<String, EnvValue> {
+    let Some(block) = node.children().iter().find(|child| child.name.text == "env") else {
+        return BTreeMap::new();
+    };
+    if kind != TemplateKind::Env {
+        cx.findings
+            .error("config::misplaced", block.name.at, "only a template of `kind=env` has an `env` block")
+            .help("say `kind=env`; other programs' files get secrets from the environment of a service");
+    }
+    let lines = block.children().iter().filter(|line| !line.bad);
+    lines
+        .filter_map(|line| {
+            if let Some(marker) = &line.marker {
+                cx.findings
+                    .error(
+                        "config::marker",
+                        marker.at,
+                        "markers are for what is merged, and a template's `env` is not",
+                    )
+                    .help("leave it out");
+            }
+            let value = cx.env_value(line.args.first()?, Where::Step)?;
+            Some((line.name.text.clone(), value))
+        })
+        .collect()
 }

@@ -27,6 +27,7 @@ pub(crate) fn check(room: &Room, page: &str, block: &Block) -> Result<(), String
     fs::create_dir_all(folder.join("deploy")).unwrap();
     fs::write(folder.join("roles/a.kdl"), "").unwrap();
     fs::write(folder.join("deploy/settings.j2"), "x\n").unwrap();
+    fs::write(folder.join("deploy/env.j2"), "x\n").unwrap();
     fs::write(folder.join("deployfile.kdl"), &text).unwrap();
     let output = room.program(&folder, &["check", "--format", "json"]);
     let answer: Value = serde_json::from_slice(&output.stdout).map_err(|e| format!("check: {e}\n{text}"))?;
@@ -89,6 +90,7 @@ fn within(parent: &str, text: &str) -> Result<String, String> {
         "shared" | "retention" | "pull" | "report" => wrap(parent),
         "rollout" => wrap("rollout rolling"),
         "service" | "site" | "plugin" | "task" | "notify" => wrap(&format!("{parent} example")),
+        "template" => within("stage", &wrap("template \"deploy/env.j2\" to=\".env\" kind=env"))?,
         other => return Err(format!("no fragment can stand in `{other}`")),
     })
 }

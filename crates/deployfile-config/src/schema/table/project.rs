@@ -10,7 +10,7 @@ const VARIABLE: NodeSpec =
         .args(&[arg("value", Type::Scalar { secret: false })])
         .example("python_version \"3.11\"");
 
-const ENVIRONMENT_VARIABLE: NodeSpec = node("*", &["env"], "One environment variable.")
+pub(super) const ENVIRONMENT_VARIABLE: NodeSpec = node("*", &["env"], "One environment variable.")
     .args(&[arg("value", Type::Scalar { secret: true })])
     .example("DATABASE_URL (secret)db-url");
 

@@ -1,6 +1,7 @@
 //! Stages and what stands in them.
 
 use super::SCOPES;
+use super::project::ENVIRONMENT_VARIABLE;
 use crate::schema::{NodeSpec, Prop, Type, arg, node, prop};
 
 const NAMES: &[&str] = &[
@@ -67,8 +68,17 @@ pub(super) const ROWS: &[NodeSpec] = &[
         prop("mode", Type::Mode, "0644", "Mode of the rendered file."),
     ])
     .repeats()
+    .block()
     .default("none")
     .example("template \"deploy/settings.j2\" to=\"conf/settings.ini\" kind=ini"),
+    node(
+        "env",
+        &["template"],
+        "Lines after what the template gives, free names; of `kind=env`. The one place of a template for `(secret)name`: the file is 0600 then, and in no digest and no diff.",
+    )
+    .free(&ENVIRONMENT_VARIABLE)
+    .default("none")
+    .example("env { DATABASE_URL (secret)db-url; }"),
     node("hook", &["before", "after"], "Calls a plugin. Further properties are laid over its `config`.")
         .args(&[arg("plugin", Type::Name)])
         .props(&[
