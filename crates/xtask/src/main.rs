@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of ours talks to the terminal")]
 
 mod ci;
+mod faults;
 mod fuzz;
 mod layers;
 mod licences;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask VERB
 
   ci         everything that CI runs, with a summary; the README's test command
+  faults     kills, refusals, power cuts and races of the real program [--long: for a night]
   fuzz       the fuzz targets, each for some time [--seconds N]
   layers     who may depend on whom, and what the pure crates must not touch
   licences   each dependency's licence against deny.toml
@@ -36,6 +38,7 @@ fn run(args: &[String]) -> Result<ExitCode, String> {
     let (verb, rest) = args.split_first().ok_or(USAGE)?;
     match verb.as_str() {
         "ci" => return bare(rest).map(|()| ci::run()),
+        "faults" => faults::run(rest)?,
         "fuzz" => fuzz::run(rest)?,
         "layers" => bare(rest).and_then(|()| layers::run())?,
         "licences" => bare(rest).and_then(|()| licences::run())?,

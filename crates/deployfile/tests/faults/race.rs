@@ -3,11 +3,10 @@
 //!
 //! `DEPLOYFILE_LONG=1`: ten thousand races of whole programs. Otherwise a few hundred, and ten thousand of the lock.
 
-use crate::{coverage, long};
 use deployfile_disk::{Dir, Lock, LockError, LockNote};
 use deployfile_model::units::UnixTime;
 use deployfile_model::{HostPath, RelPath};
-use deployfile_testkit::{Sandbox, until};
+use deployfile_testkit::{Sandbox, coverage, until};
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -94,7 +93,7 @@ fn two_applies() {
         let served = fs::read_to_string(sandbox.root().join("current/hello.txt")).unwrap();
         assert_eq!(served, format!("round {round}"));
     }
-    coverage("race", &format!("{rounds} races of two applies, 0 violations"));
+    coverage("race-applies", &format!("{rounds} races of two applies, 0 violations"));
 }
 
 #[test]
@@ -114,7 +113,7 @@ fn an_apply_and_a_rollback() {
         }
     }
     coverage(
-        "race",
+        "race-rollback",
         &format!("{rounds} races of an apply ({} won) and a rollback ({}), 0 violations", wins[0], wins[1]),
     );
 }
@@ -152,7 +151,7 @@ fn an_apply_and_a_clean() {
         assert!(order.len() > before || ended[0].code == 5, "{when}");
     }
     coverage(
-        "race",
+        "race-clean",
         &format!(
             "{rounds} races of an apply and a clean ({busy} found the root busy, {both} one after the other), 0 violations"
         ),
@@ -222,7 +221,7 @@ fn ten_thousand_races_of_the_lock() {
             Err(error) => panic!("{error}"),
         });
     assert_eq!(violations, 0);
-    coverage("race", &format!("{} races of the lock, 0 violations", pairs * rounds));
+    coverage("race-lock", &format!("{} races of the lock, 0 violations", pairs * rounds));
 }
 
 /// The way of tools that look whether a file is there, and then make it.
@@ -265,7 +264,7 @@ fn a_holder_that_is_killed_frees_the_root_at_once() {
         let resumed = sandbox.run(&["resume", "--yes"]);
         assert_eq!(resumed.code, 0, "round {round}: {}", resumed.err);
     }
-    coverage("race", "5 holders killed: the root was free at once");
+    coverage("race-killed", "5 holders killed: the root was free at once");
 }
 
 /// A step's descendants are ended with it, also one in a session of its own; supervisor and services go on, and have no

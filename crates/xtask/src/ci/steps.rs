@@ -4,7 +4,7 @@ use super::tally::{self, Tally};
 use super::{Found, Step, stream};
 use crate::nix::{self, Evaluation};
 use crate::workspace::{Reach, Workspace, cargo};
-use crate::{fuzz, in_ci, layers, licences, plugins};
+use crate::{faults, fuzz, in_ci, layers, licences, plugins};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -25,6 +25,7 @@ pub(super) const ALL: &[Step] = &[
     Step { name: "template", run: || run_cargo(TEMPLATE) },
     Step { name: "plugins", run: compare_plugins },
     Step { name: "tests", run: tests },
+    Step { name: "faults", run: fault_lanes },
     Step { name: "doc tests", run: doc_tests },
     Step { name: "fuzz", run: fuzz_targets },
 ];
@@ -88,10 +89,21 @@ fn fuzz_targets() -> Result<Found, String> {
 
 fn tests() -> Result<Found, String> {
     if has_subcommand("nextest") {
-        return nextest();
+        return nextest(&faults::ALL_BUT_LANES);
     }
     println!("cargo-nextest is not installed: cargo test runs the tests");
     cargo_test(&["test", "--workspace", "--all-targets", "--no-fail-fast", "--", "--show-output"])
+}
+
+/// The lanes, and what they covered.
+fn fault_lanes() -> Result<Found, String> {
+    if !has_subcommand("nextest") {
+        return Ok(Found::Skipped("cargo-nextest is not installed: they ran among the tests".to_owned()));
+    }
+    faults::forget()?;
+    let found = nextest(&faults::LANES)?;
+    faults::tell()?;
+    Ok(found)
 }
 
 fn doc_tests() -> Result<Found, String> {
@@ -99,7 +111,7 @@ fn doc_tests() -> Result<Found, String> {
 }
 
 /// Runs nextest, which writes down what each test said (.config/nextest.toml).
-fn nextest() -> Result<Found, String> {
+fn nextest(which: &[&str]) -> Result<Found, String> {
     let root = root()?;
     let written = root.join("target/nextest/ci/junit.xml");
     // What an earlier run wrote must not count for this one.
@@ -110,7 +122,7 @@ fn nextest() -> Result<Found, String> {
         _ => {}
     }
     let mut command = cargo();
-    command.args(["nextest", "run", "--workspace", "--profile", "ci"]).current_dir(&root);
+    command.args(["nextest", "run", "--profile", "ci"]).args(which).current_dir(&root);
     let ended = stream::run(command)?;
     let report = match fs::read_to_string(&written) {
         Ok(report) => report,
