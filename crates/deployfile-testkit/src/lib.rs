@@ -1,7 +1,7 @@
 //! A hermetic environment for tests of the whole program. A dev-dependency only.
 //!
 //! What is here: a sandbox that runs the built binary on a folder of its own and leaves no process behind, a strict
-//! HTTP client, and what a missing component means for a test. What is deliberately not here: what is asserted.
+//! HTTP client, what a missing component means for a test, and a simulated host ([`world::World`]). What is deliberately not here: what is asserted.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up should stop, loudly")]
 
@@ -9,6 +9,7 @@ pub mod background;
 pub mod http;
 pub mod needs;
 pub mod sandbox;
+pub mod world;
 
 pub use background::{Background, until};
 pub use http::{Answer, get};
