@@ -7,6 +7,7 @@
 //! What is deliberately not here: what a record means. The payload is the caller's; that a checkpoint says enough is
 //! too. One writer at a time is the lock's business (`deployfile_disk::Lock`).
 
+pub mod bytes;
 mod error;
 mod journal;
 mod line;

@@ -3,6 +3,7 @@
 //!
 //! `DEPLOYFILE_LONG=1`: ten thousand races of whole programs. Otherwise a few hundred, and ten thousand of the lock.
 
+use crate::sample::is_long;
 use deployfile_disk::{Dir, Lock, LockError, LockNote};
 use deployfile_model::units::UnixTime;
 use deployfile_model::{HostPath, RelPath};
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Races of whole programs of each kind.
 fn rounds(short: usize) -> usize {
-    if long() { 10_000 / 3 + 1 } else { short }
+    if is_long() { 10_000 / 3 + 1 } else { short }
 }
 
 /// A root with two releases. Whoever switches it says so in `inside`, and waits until `go` is there.

@@ -148,7 +148,13 @@ pub(super) const CRATES: &[Crate] = &[
     Crate {
         name: "deployfile-testkit",
         ring: Ring::Tool,
-        ours: &["deployfile-model", "deployfile-record", "deployfile-engine", "deployfile-exec"],
+        ours: &[
+            "deployfile-model",
+            "deployfile-record",
+            "deployfile-journal",
+            "deployfile-exec",
+            "deployfile-report",
+        ],
         theirs: &["libc", "nix", "tempfile"],
     },
     Crate {
