@@ -9,5 +9,6 @@ mod invariants;
 mod kill;
 mod race;
 mod sample;
+mod simulated;
 mod verbs;
 mod world;

@@ -4,7 +4,9 @@ use super::examples::Example;
 use deployfile_model::{Digest, ReleaseId};
 use deployfile_record::entry::StepList;
 use deployfile_record::{Goal, Plan, ReleaseState};
-use deployfile_testkit::world::{Before, Disk, Done, Fault, Injection, Passed, Secrets, World, begin, resume};
+use deployfile_testkit::world::{
+    Before, Disk, Done, Fault, Injection, Passed, Secrets, World, begin, resume,
+};
 use std::fmt;
 use std::rc::Rc;
 
@@ -17,7 +19,8 @@ pub(super) enum Recovery {
 }
 
 impl Recovery {
-    pub(super) const ALL: [Recovery; 3] = [Recovery::Resume, Recovery::Rollback, Recovery::ResumeThenRollback];
+    pub(super) const ALL: [Recovery; 3] =
+        [Recovery::Resume, Recovery::Rollback, Recovery::ResumeThenRollback];
 }
 
 impl fmt::Display for Recovery {
@@ -93,7 +96,12 @@ impl<'a> Case<'a> {
     }
 
     /// The run with a fault, and what is done about it. Gives what does not hold.
-    pub(super) fn tell(&self, injection: Injection, recovery: Recovery, second: Option<usize>) -> Vec<String> {
+    pub(super) fn tell(
+        &self,
+        injection: Injection,
+        recovery: Recovery,
+        second: Option<usize>,
+    ) -> Vec<String> {
         let mut world = self.before.clone();
         let mut found = Vec::new();
         if injection.fault == Fault::Kill && self.before.broken.is_none() && self.begins_alike(&injection) {
@@ -171,7 +179,10 @@ impl<'a> Case<'a> {
         match self.example.rollback(world, LATER) {
             Err(refusals) => {
                 found.extend(
-                    refusals.iter().filter(|r| !REFUSED.contains(&r.code)).map(|r| format!("{}: {r}", r.code)),
+                    refusals
+                        .iter()
+                        .filter(|r| !REFUSED.contains(&r.code))
+                        .map(|r| format!("{}: {r}", r.code)),
                 );
             }
             Ok(plan) => {
@@ -198,7 +209,9 @@ impl<'a> Case<'a> {
 
     fn is_over(&self, world: &World, found: &mut Vec<String>) {
         found.extend(self.before().at_rest(world));
-        let Some(release) = self.plan.release.as_ref().filter(|_| self.plan.goal == Goal::Apply) else { return };
+        let Some(release) = self.plan.release.as_ref().filter(|_| self.plan.goal == Goal::Apply) else {
+            return;
+        };
         if self.is_good(world, release) {
             if world.tree_of(release) != self.tree {
                 found.push("the release is not the one that an undisturbed run makes".to_owned());

@@ -31,13 +31,14 @@ fn tell(case: &Case<'_>, injection: Injection, recovery: Recovery, second: Optio
     if found.is_empty() {
         return;
     }
-    let mut name = format!("{}:{}:{}:{}:{recovery}", case.example.name, case.goal, injection.fault, injection.at);
+    let mut name =
+        format!("{}:{}:{}:{}:{recovery}", case.example.name, case.goal, injection.fault, injection.at);
     if let Some(second) = second {
         name.push_str(&format!(":{second}"));
     }
     let example = case.example.name.split('/').next().unwrap_or_default().replace('-', "_");
     panic!(
-        "{}\nat {:?}\nagain: DEPLOYFILE_ONLY={name} cargo nextest run -p deployfile --test faults world::{example}",
+        "{}\nat {:?}\nagain: DEPLOYFILE_ONLY={name} cargo nextest run -p deployfile --test faults simulated::{example}",
         found.join("\n"),
         case.passed.get(injection.at),
     );
