@@ -16,6 +16,7 @@ pub fn line<T: Serialize>(seq: Seq, payload: &T) -> Result<Vec<u8>, JournalError
 pub fn records<T: DeserializeOwned>(segment: &[u8]) -> Result<(Vec<Record<T>>, usize), Damage> {
     let read = segment::parse(segment, None).map_err(|bad| bad.damage)?;
     let payload = |json| serde_json::from_str(json).map_err(|_| Damage::Shape);
-    let records = read.records.iter().map(|whole| Ok(Record { seq: whole.seq, payload: payload(whole.json)? }));
+    let records =
+        read.records.iter().map(|whole| Ok(Record { seq: whole.seq, payload: payload(whole.json)? }));
     Ok((records.collect::<Result<_, Damage>>()?, read.whole_bytes))
 }

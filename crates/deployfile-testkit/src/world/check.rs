@@ -5,7 +5,7 @@ use deployfile_exec::Ended;
 use deployfile_model::ReleaseId;
 use deployfile_model::service::OnDeploy;
 use deployfile_record::event::What;
-use deployfile_record::{Ledger, Plan, ReleaseState, RunResult};
+use deployfile_record::{Effect, Goal, Ledger, Plan, ReleaseState, RunResult};
 use deployfile_report::{Human, Tone};
 
 /// The host before the run that is cut off, and the plan of that run.
@@ -65,9 +65,14 @@ impl Before<'_> {
             found.push("a run is still open".to_owned());
         }
         if now.current.as_ref() != ledger.committed.last() {
-            found.push(format!("current is {:?}, the last commit {:?}", now.current, ledger.committed.last()));
+            found.push(format!(
+                "current is {:?}, the last commit {:?}",
+                now.current,
+                ledger.committed.last()
+            ));
         }
-        let good = |id: &ReleaseId| ledger.releases.get(id).is_some_and(|facts| facts.state == ReleaseState::Good);
+        let good =
+            |id: &ReleaseId| ledger.releases.get(id).is_some_and(|facts| facts.state == ReleaseState::Good);
         if now.current.as_ref().is_some_and(|id| !good(id) || world.sick.contains(id)) {
             found.push(format!("current is {:?}, which is not good", now.current));
         }
@@ -78,9 +83,6 @@ impl Before<'_> {
         }
         if !now.left_running.is_empty() {
             found.push("a process of a step still runs".to_owned());
-        }
-        if now.trash > 0 {
-            found.push("a release that was removed is not deleted".to_owned());
         }
         if self.is_undone(&ledger) {
             found.extend(self.differs(now));
@@ -100,12 +102,22 @@ impl Before<'_> {
         now.journal.clone_from(&self.disk.journal);
         now.plans.clone_from(&self.disk.plans);
         now.migrated.clone_from(&self.disk.migrated);
-        now.boot = self.disk.boot;
+        (now.boot, now.trash) = (self.disk.boot, self.disk.trash);
         now.shared.retain(|path, _| self.disk.shared.contains_key(path));
         if let Some(id) = self.plan.release.as_ref().filter(|id| !self.disk.releases.contains_key(*id)) {
             now.releases.remove(id);
         }
-        if now == *self.disk { Vec::new() } else { vec![first_difference(self.disk, &now)] }
+        let mut before = self.disk.clone();
+        // A clean promises nothing: each release that it meant to remove is there or gone.
+        for step in
+            self.plan.hosts.iter().filter(|_| self.plan.goal == Goal::Clean).flat_map(|host| &host.steps)
+        {
+            if let Effect::EnsurePruned { release } = &step.effect {
+                before.releases.remove(release);
+                now.releases.remove(release);
+            }
+        }
+        if now == before { Vec::new() } else { vec![first_difference(&before, &now)] }
     }
 }
 
@@ -140,7 +152,9 @@ impl Secrets<'_> {
                 found.push(format!("the value of secret {name} stands in a stored plan"));
             }
             for (id, release) in &world.disk.releases {
-                let told = |(path, text): &(&String, &String)| text.contains(value) && !release.secret.contains(path);
+                let told = |(path, text): &(&String, &String)| {
+                    text.contains(value) && !release.secret.contains(path)
+                };
                 if release.sealed.is_some() && release.files.iter().any(|file| told(&file)) {
                     found.push(format!("the value of secret {name} stands in an open file of release {id}"));
                 }
@@ -165,7 +179,9 @@ impl Done {
             _ => None,
         });
         let host = self.events.first().map(|event| event.host.to_string());
-        for (what, wanted) in [("step", step), ("host", host), ("next command", Some("deployfile resume".to_owned()))] {
+        for (what, wanted) in
+            [("step", step), ("host", host), ("next command", Some("deployfile resume".to_owned()))]
+        {
             if wanted.as_ref().is_none_or(|wanted| !text.contains(wanted.as_str())) {
                 found.push(format!("it is stuck and does not name its {what}: {wanted:?} is not in\n{text}"));
             }

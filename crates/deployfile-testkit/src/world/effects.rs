@@ -4,8 +4,8 @@ use super::disk::{Alive, Release};
 use super::{Broken, Place, Shared, World};
 use deployfile_exec::{Call, Effects, Hooks, Outcome, Tell};
 use deployfile_model::service::{Manager, OnDeploy};
-use deployfile_model::{Name, Stage};
 use deployfile_model::{Digest, ReleaseId};
+use deployfile_model::{Name, Stage};
 use deployfile_record::effect::{FileEffect, Prerequisites, SealEffect, ServiceEffect};
 use deployfile_record::event::Stream;
 use deployfile_record::hook::HookAnswer;
@@ -19,7 +19,10 @@ impl Effects for Host {
             let mut world = self.0.borrow_mut();
             world.at_step(Some(call.key));
             if !world.disk.left_running.is_empty() {
-                world.violated(format!("`{}` is performed beside a process of an earlier try", call.step.what));
+                world.violated(format!(
+                    "`{}` is performed beside a process of an earlier try",
+                    call.step.what
+                ));
             }
             world.boundary(Place::BeforeEffect)?;
             if std::mem::take(&mut world.process.repeats) { 2 } else { 1 }
@@ -29,7 +32,11 @@ impl Effects for Host {
         for _ in 1..times {
             outcome = self.act(call, tell)?;
             let mut world = self.0.borrow_mut();
-            let again = super::Disk { journal: once.journal.clone(), migrated: once.migrated.clone(), ..world.disk.clone() };
+            let again = super::Disk {
+                journal: once.journal.clone(),
+                migrated: once.migrated.clone(),
+                ..world.disk.clone()
+            };
             if again != once {
                 world.violated(format!("`{}` performed twice is not as good as once", call.step.what));
             }
@@ -194,7 +201,9 @@ impl World {
     fn ran(&mut self, call: &Call<'_>) -> Result<(), Failure> {
         let what = format!("{} of {}", call.step.what, call.plan.revision.clone().unwrap_or_default());
         match call.step.stage {
-            stage if stage < Stage::Seal => self.put(call.plan, &format!("built/{stage}-{}", call.key.n), &what),
+            stage if stage < Stage::Seal => {
+                self.put(call.plan, &format!("built/{stage}-{}", call.key.n), &what)
+            }
             Stage::Migrate => {
                 self.need_room()?;
                 *self.disk.migrated.entry(what).or_default() += 1;
@@ -276,7 +285,10 @@ impl World {
         if effect.on_deploy == OnDeploy::Handover {
             self.boundary(Place::WithinEffect)?;
             if !effect.ready.is_empty() && self.sick.contains(&started) {
-                return Err(Failure::new("verify::health", format!("{} does not become healthy", effect.name)));
+                return Err(Failure::new(
+                    "verify::health",
+                    format!("{} does not become healthy", effect.name),
+                ));
             }
         } else if effect.on_deploy == OnDeploy::Restart {
             self.disk.services.remove(&effect.name);
@@ -292,7 +304,9 @@ impl World {
         let files = self.disk.releases.get(release).map(|release| &release.files);
         match files.and_then(|files| files.get(&Unit::path(service))) {
             Some(_) => Ok(release.clone()),
-            None => Err(Failure::new("service::unit", format!("release {release} does not describe {service}"))),
+            None => {
+                Err(Failure::new("service::unit", format!("release {release} does not describe {service}")))
+            }
         }
     }
 
@@ -301,9 +315,11 @@ impl World {
         if let Some(alive) = self.disk.services.get(service) {
             return Ok(alive.release.clone());
         }
-        let current = self.disk.current.clone().ok_or_else(|| Failure::new("verify::health", "nothing is served"))?;
+        let current =
+            self.disk.current.clone().ok_or_else(|| Failure::new("verify::health", "nothing is served"))?;
         let tail = self.disk.releases.get(&current).and_then(|release| release.tail());
-        let is_external = |effect: &ServiceEffect| effect.name == *service && effect.manager == Manager::External;
+        let is_external =
+            |effect: &ServiceEffect| effect.name == *service && effect.manager == Manager::External;
         match tail.is_some_and(|tail| tail.services.iter().any(is_external)) {
             true => Ok(current),
             false => Err(Failure::new("verify::health", format!("{service} does not run"))),
