@@ -3,4 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, loudly")]
 
 mod gate;
-mod world;
+mod simulated;

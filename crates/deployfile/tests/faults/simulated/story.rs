@@ -110,6 +110,7 @@ impl<'a> Case<'a> {
         } else {
             let done = begin(&mut world, &self.plan, self.example.host(), Some(injection));
             found.extend(self.judge(&world, &done, Some(injection)));
+            found.extend(self.exit_is_true(&world, &done));
         }
         found.extend(self.before().always(&world));
         self.recover(&mut world, recovery, second, &mut found);
@@ -129,6 +130,19 @@ impl<'a> Case<'a> {
         let mut found = done.wrong(refused);
         found.extend(Secrets(world).leaks(done));
         found
+    }
+
+    /// The exit code says what is served.
+    fn exit_is_true(&self, world: &World, done: &Done) -> Option<String> {
+        let is_old = world.disk.current == self.before.disk.current;
+        let is_new = world.disk.current == self.plan.release || self.plan.goal == Goal::Clean;
+        let is_true = match done.exit {
+            Some(0) => is_new,
+            Some(1 | 4 | 6) => is_old,
+            Some(7) | None => true,
+            Some(_) => false,
+        };
+        (!is_true).then(|| format!("it exits with {:?}, and current is {:?}", done.exit, world.disk.current))
     }
 
     fn recover(&self, world: &mut World, how: Recovery, second: Option<usize>, found: &mut Vec<String>) {
