@@ -95,6 +95,8 @@ impl World {
     /// A new process: the journal is opened, a fault waits for it.
     pub(crate) fn start(&mut self, injection: Option<Injection>) {
         let (ledger, next) = self.disk.open_journal();
+        // What lies in the trash is deleted by whoever takes the lock next.
+        self.disk.trash = 0;
         self.process = Process { injection, ledger, next, ..Process::default() };
         self.snapshots = self.snapshots.take().map(|_| Vec::new());
     }
@@ -232,12 +234,12 @@ impl Journal for Log {
     }
 }
 
-/// A clock that stands still: no decision of a run rests on it.
-pub(crate) struct Still;
+/// A clock that stands still at the moment of the plan: no decision of a run rests on it.
+pub(crate) struct Still(pub(crate) UnixTime);
 
 impl Clock for Still {
     fn now(&self) -> UnixTime {
-        UnixTime(2_000_000_000)
+        self.0
     }
     fn monotonic_ms(&self) -> u64 {
         0

@@ -5,7 +5,7 @@ use deployfile_exec::Ended;
 use deployfile_model::ReleaseId;
 use deployfile_model::service::OnDeploy;
 use deployfile_record::event::What;
-use deployfile_record::{Ledger, Plan, ReleaseState, RunResult};
+use deployfile_record::{Effect, Goal, Ledger, Plan, ReleaseState, RunResult};
 use deployfile_report::{Human, Tone};
 
 /// The host before the run that is cut off, and the plan of that run.
@@ -84,9 +84,6 @@ impl Before<'_> {
         if !now.left_running.is_empty() {
             found.push("a process of a step still runs".to_owned());
         }
-        if now.trash > 0 {
-            found.push("a release that was removed is not deleted".to_owned());
-        }
         if self.is_undone(&ledger) {
             found.extend(self.differs(now));
         }
@@ -105,12 +102,22 @@ impl Before<'_> {
         now.journal.clone_from(&self.disk.journal);
         now.plans.clone_from(&self.disk.plans);
         now.migrated.clone_from(&self.disk.migrated);
-        now.boot = self.disk.boot;
+        (now.boot, now.trash) = (self.disk.boot, self.disk.trash);
         now.shared.retain(|path, _| self.disk.shared.contains_key(path));
         if let Some(id) = self.plan.release.as_ref().filter(|id| !self.disk.releases.contains_key(*id)) {
             now.releases.remove(id);
         }
-        if now == *self.disk { Vec::new() } else { vec![first_difference(self.disk, &now)] }
+        let mut before = self.disk.clone();
+        // A clean promises nothing: each release that it meant to remove is there or gone.
+        for step in
+            self.plan.hosts.iter().filter(|_| self.plan.goal == Goal::Clean).flat_map(|host| &host.steps)
+        {
+            if let Effect::EnsurePruned { release } = &step.effect {
+                before.releases.remove(release);
+                now.releases.remove(release);
+            }
+        }
+        if now == before { Vec::new() } else { vec![first_difference(&before, &now)] }
     }
 }
 

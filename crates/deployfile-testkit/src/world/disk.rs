@@ -4,6 +4,7 @@ use deployfile_journal::{Seq, bytes};
 use deployfile_model::service::{Manager, OnDeploy};
 use deployfile_model::{BuildId, Digest, HostPath, Name, RelPath, ReleaseId};
 use deployfile_record::{Entry, Ledger, Plan, ReleaseRecord, Tail};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -81,23 +82,16 @@ impl Release {
 }
 
 impl Disk {
-    /// What the journal says, as whoever opens it next will read it; the length of a torn tail is left out.
-    pub fn entries(&self) -> Vec<Entry> {
-        let (records, _) = bytes::records::<Entry>(&self.journal).expect("no crash damages a journal");
-        records.into_iter().map(|record| record.payload).collect()
-    }
-
-    /// The same, folded.
-    pub fn ledger(&self) -> Ledger {
-        Ledger::fold(&self.entries())
+    /// What the journal says, as whoever opens it next will read it.
+    pub fn ledger(&self) -> Rc<Ledger> {
+        read(&self.journal).ledger.clone()
     }
 
     /// Opens the journal: what was torn is cut off. Gives what it says and the number of the next record.
     pub(crate) fn open_journal(&mut self) -> (Ledger, Seq) {
-        let (records, whole) = bytes::records::<Entry>(&self.journal).expect("no crash damages a journal");
-        self.journal.truncate(whole);
-        let next = records.last().map_or(1, |record| record.seq.0 + 1);
-        (Ledger::fold(records.iter().map(|record| &record.payload)), Seq(next))
+        let read = read(&self.journal);
+        self.journal.truncate(read.whole);
+        ((*read.ledger).clone(), read.next)
     }
 
     /// The release that a service's processes run, or that answers for it when nobody of ours keeps it.
@@ -112,4 +106,35 @@ impl Disk {
     pub(crate) fn is_sealed(&self, id: &ReleaseId) -> bool {
         self.releases.get(id).is_some_and(|release| release.sealed.is_some())
     }
+}
+
+/// A journal that was read.
+struct Read {
+    ledger: Rc<Ledger>,
+    whole: usize,
+    next: Seq,
+}
+
+/// Reads a journal. The same bytes come again and again: they are read once.
+fn read(journal: &[u8]) -> Rc<Read> {
+    const REMEMBERED: usize = 4_096;
+    thread_local! {
+        static READ: RefCell<BTreeMap<[u8; 32], Rc<Read>>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    let key = *Digest::of(journal).bytes();
+    if let Some(known) = READ.with(|read| read.borrow().get(&key).cloned()) {
+        return known;
+    }
+    let (records, whole) = bytes::records::<Entry>(journal).expect("no crash damages a journal");
+    let next = Seq(records.last().map_or(1, |record| record.seq.0 + 1));
+    let ledger = Rc::new(Ledger::fold(records.iter().map(|record| &record.payload)));
+    let new = Rc::new(Read { ledger, whole, next });
+    READ.with(|read| {
+        let mut read = read.borrow_mut();
+        if read.len() >= REMEMBERED {
+            read.clear();
+        }
+        read.insert(key, new.clone());
+    });
+    new
 }

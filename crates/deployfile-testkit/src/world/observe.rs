@@ -37,7 +37,7 @@ impl World {
             .map(|service| service.name.clone());
         Observation {
             current: disk.current.clone().map_or(CurrentLink::Absent, CurrentLink::Release),
-            ledger: disk.ledger(),
+            ledger: (*disk.ledger()).clone(),
             down: down.collect(),
             current_release,
             target_release: told.target.as_ref().and_then(|id| self.see(id)),
@@ -54,14 +54,15 @@ impl World {
         let release = self.disk.releases.get(id)?;
         let record = release.sealed.clone()?;
         let drift = if release.tree() == record.tree { Vec::new() } else { vec!["app (changed)".to_owned()] };
-        let files = release.files.iter().filter(|(path, _)| path.starts_with("services/"));
+        let is_open = |path: &String| path.starts_with("services/") && !release.secret.contains(path);
+        let files = release.files.iter().filter(|(path, _)| is_open(path));
         let files = files.map(|(path, text)| (path.clone(), text.clone())).collect();
         Some(SeenRelease { record, tail: release.tail()?, drift, files })
     }
 
     /// Everything that the journal says, in one record: what runs before are is of no matter to a run.
     pub fn checkpoint(&mut self) {
-        let fact = Fact::Checkpoint(Box::new(self.disk.ledger()));
+        let fact = Fact::Checkpoint(Box::new((*self.disk.ledger()).clone()));
         let (_, next) = self.disk.open_journal();
         let entry = Entry { at: UnixTime(0), run: None, fact };
         self.disk.journal =

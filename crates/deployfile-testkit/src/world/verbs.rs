@@ -4,7 +4,6 @@ use super::effects::{Callers, Host};
 use super::{Heard, Injection, Log, Passed, Place, Shared, Still, World};
 use deployfile_exec::drive::exit_code;
 use deployfile_exec::{Ended, Journal, Mode, Run, drive};
-use deployfile_model::units::UnixTime;
 use deployfile_model::{Digest, Name, RunId};
 use deployfile_record::event::{Changed, Event};
 use deployfile_record::{Entry, Fact, Failure, Goal, Ledger, Plan, RunResult};
@@ -73,7 +72,7 @@ pub fn resume(world: &mut World, host: &Name, injection: Option<Injection>) -> D
         let plan = plan.ok_or_else(|| Failure::new("store::damaged", "the stored plan is gone"))?;
         shared.borrow_mut().process.plan = Some((plan.clone(), host.clone()));
         let fact = Fact::Resumed { who: "tester@world".to_owned() };
-        let entry = Entry { at: UnixTime(2_000_000_000), run: Some(open.run.clone()), fact };
+        let entry = Entry { at: plan.at, run: Some(open.run.clone()), fact };
         Log(shared.clone()).append(&entry)?;
         let mut facts = open.facts;
         facts.push(entry.fact);
@@ -124,7 +123,7 @@ fn go(shared: &Shared, plan: &Plan, host: &Name, run: &RunId, facts: Vec<Fact>, 
         journal: &mut Log(shared.clone()),
         effects: &mut Host(shared.clone()),
         hooks: &mut Callers(shared.clone()),
-        clock: &Still,
+        clock: &Still(plan.at),
         listener: &mut heard,
         stop: &stop,
     });

@@ -63,5 +63,6 @@ pages! {
     command_line: "docs/src/reference/command-line.md",
     exit_codes: "docs/src/reference/exit-codes.md",
     errors: "docs/src/reference/errors.md",
+    failures: "docs/src/reference/failures.md",
     hook_wit: "docs/src/reference/hook-wit.md",
 }
