@@ -7,6 +7,7 @@
 mod gate;
 mod invariants;
 mod kill;
+mod refuse;
 mod sample;
 mod verbs;
 mod world;
