@@ -4,9 +4,11 @@ use crate::args::{InitArgs, InitTemplate};
 use crate::error::{CliError, Stop, exit};
 use crate::project::FILE_NAME;
 use crate::terminal::Terminal;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde_json::json;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
+use std::path::Path;
 
 /// A file of a template: its name and its content.
 type Files = &'static [(&'static str, &'static str)];
@@ -30,7 +32,7 @@ pub(crate) fn run(args: &InitArgs, terminal: Terminal) -> Result<u8, Stop> {
         InitTemplate::Node => NODE,
         InitTemplate::Static => STATIC,
     };
-    if let Some((name, _)) = files.iter().find(|(name, _)| std::path::Path::new(name).exists()) {
+    if let Some((name, _)) = files.iter().find(|(name, content)| is_taken(name, content)) {
         let error = CliError::new(
             "init::exists",
             exit::REFUSED,
@@ -38,7 +40,8 @@ pub(crate) fn run(args: &InitArgs, terminal: Terminal) -> Result<u8, Stop> {
         );
         return Err(error.help("go to an empty folder, or move it away").into());
     }
-    for (name, content) in files {
+    // The deployfile last: while it is not there, `init` can be said again.
+    for (name, content) in files.iter().rev().filter(|(name, _)| !Path::new(name).exists()) {
         write(name, content)?;
     }
     let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
@@ -52,6 +55,13 @@ pub(crate) fn run(args: &InitArgs, terminal: Terminal) -> Result<u8, Stop> {
     Ok(exit::DONE)
 }
 
+/// Whether something else has the name; what an `init` that was cut has written is no hindrance.
+fn is_taken(name: &str, content: &str) -> bool {
+    let is_ours = || name != FILE_NAME && std::fs::read(name).is_ok_and(|bytes| bytes == content.as_bytes());
+    Path::new(name).symlink_metadata().is_ok() && !is_ours()
+}
+
+/// Written beside it and renamed: there is never half a file.
 fn write(name: &str, content: &str) -> Result<(), Stop> {
     let failed = |e: std::io::Error| {
         let code = if e.kind() == ErrorKind::AlreadyExists { exit::REFUSED } else { exit::FAILED };
@@ -60,6 +70,20 @@ fn write(name: &str, content: &str) -> Result<(), Stop> {
     if let Some((folder, _)) = name.rsplit_once('/') {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).open(name).map_err(failed)?;
-    file.write_all(content.as_bytes()).map_err(failed)
+    let new = format!("{name}.new");
+    std::fs::write(&new, content).and_then(|()| rename(&new, name)).map_err(|e| {
+        let _ = std::fs::remove_file(&new);
+        failed(e)
+    })
+}
+
+/// Over nothing. A file system that cannot promise that is asked before.
+fn rename(from: &str, to: &str) -> std::io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) if Path::new(to).symlink_metadata().is_ok() => {
+            Err(ErrorKind::AlreadyExists.into())
+        }
+        Err(Errno::INVAL | Errno::NOSYS) => std::fs::rename(from, to),
+        done => Ok(done?),
+    }
 }

@@ -50,7 +50,7 @@ fn killed(world: &World, args: &[&str], n: usize, how: Act) -> Option<String> {
 fn mend<'a>(world: &'a World, name: &str) -> Vec<&'a str> {
     match name {
         "resume" if world.is_run => vec!["resume", "--yes"],
-        "rollback" if world.is_run => vec!["rollback", "--yes"],
+        "rollback" if world.may_roll_back() => vec!["rollback", "--yes"],
         _ => world.args(),
     }
 }
@@ -69,7 +69,7 @@ fn at_boundary(world: &World, n: usize, name: &str, m: usize, count: &mut Count)
     }
     whole(
         "at the end",
-        if name == "rollback" && world.is_run { ends_somewhere(world) } else { world.ends_well() },
+        if name == "rollback" && world.may_roll_back() { ends_somewhere(world) } else { world.ends_well() },
     )?;
     world.nothing_runs();
     Ok(())

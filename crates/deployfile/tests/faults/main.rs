@@ -1,5 +1,5 @@
-//! Faults at every boundary, on the real program: killed, refused, out of room. Each lane is a module; each tells what
-//! it covered, and for every failure one command that replays it.
+//! Faults at every boundary, on the real program: killed, refused, cut off, out of room, two at once. Each lane is a module;
+//! each tells what it covered, and for every failure one command that replays it.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, loudly")]
@@ -8,6 +8,7 @@ mod gate;
 mod invariants;
 mod kill;
 mod race;
+mod refuse;
 mod sample;
 mod simulated;
 mod verbs;
