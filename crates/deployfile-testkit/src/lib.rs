@@ -8,6 +8,7 @@
 pub mod background;
 pub mod http;
 pub mod needs;
+pub mod power;
 pub mod sandbox;
 
 pub use background::{Background, until};
