@@ -1,7 +1,8 @@
 //! A hermetic environment for tests of the whole program. A dev-dependency only.
 //!
 //! What is here: a sandbox that runs the built binary on a folder of its own and leaves no process behind, a strict
-//! HTTP client, and what a missing component means for a test. What is deliberately not here: what is asserted.
+//! HTTP client, and what a missing component means for a test, a tracer
+//! that stops a program at any of its file calls. What is deliberately not here: what is asserted.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up should stop, loudly")]
 
@@ -10,6 +11,8 @@ pub mod http;
 pub mod needs;
 pub mod power;
 pub mod sandbox;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod trace;
 
 pub use background::{Background, until};
 pub use http::{Answer, get};

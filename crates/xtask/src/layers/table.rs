@@ -149,7 +149,7 @@ pub(super) const CRATES: &[Crate] = &[
         name: "deployfile-testkit",
         ring: Ring::Tool,
         ours: &["deployfile-model", "deployfile-record", "deployfile-engine", "deployfile-exec"],
-        theirs: &["tempfile"],
+        theirs: &["libc", "nix", "tempfile"],
     },
     Crate {
         name: "xtask",
