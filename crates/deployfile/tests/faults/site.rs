@@ -20,7 +20,7 @@ pub struct Site {
 
 impl Site {
     pub fn new(args: &'static [&'static str], before: Option<&'static str>, after: &'static str) -> Self {
-        let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_deployfile"));
+        let sandbox = Sandbox::in_memory(env!("CARGO_BIN_EXE_deployfile"));
         let site = Self { sandbox, args, exit: 0, before, after: Some(after) };
         fs::create_dir(site.folder()).unwrap();
         site.deployfile(9, "");
@@ -99,8 +99,9 @@ impl Site {
 /// What is known of releases that were whole once.
 pub struct Known {
     releases: BTreeMap<String, BTreeMap<String, Node>>,
-    before: Option<String>,
+    /// What is served when the command is done, and what may be before.
     after: Option<String>,
+    passing: Vec<Option<String>>,
 }
 
 const MANIFEST: &str = ".release/manifest.json";
@@ -116,7 +117,11 @@ impl Known {
                 releases.insert(id, all.collect());
             }
         }
-        Self { releases, before: current(&run.start), after: current(&run.end) }
+        let (before, after) = (current(&run.start), current(&run.end));
+        // A run that went back served the release that it made, for a while.
+        let made = run.end.names("root/releases").into_iter().filter(|_| run.ended.code != 0).map(Some);
+        let passing = made.chain([before, after.clone()]).collect();
+        Self { releases, after, passing }
     }
 
     /// What must hold of a state as it is, before anything was mended: what is served is whole, and what says that it
@@ -124,12 +129,12 @@ impl Known {
     pub fn check(&self, tree: &Tree, is_promised: bool) -> Result<(), String> {
         let served = current(tree);
         let is_link = matches!(tree.at("root/current"), Some(Node::Link { .. }) | None);
-        if !is_link || (is_promised && served != self.after) || ![&self.before, &self.after].contains(&&served) {
+        if !is_link || (is_promised && served != self.after) || !self.passing.contains(&served) {
             return Err(format!("{served:?} is current, promised: {is_promised}"));
         }
         let named = tree.names("root/releases").into_iter().filter(|id| !id.starts_with('.'));
         let sealed = named.filter(|id| tree.at(&format!("root/releases/{id}/{MANIFEST}")).is_some());
-        sealed.chain(served).try_for_each(|id| self.whole(tree, &id))
+        sealed.chain(served.clone()).try_for_each(|id| self.whole(tree, &id))
     }
 
     fn whole(&self, tree: &Tree, id: &str) -> Result<(), String> {
