@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up should stop, loudly")]
 
 pub mod background;
+pub mod coverage;
 pub mod http;
 pub mod needs;
 pub mod power;
@@ -15,6 +16,7 @@ pub mod sandbox;
 pub mod trace;
 
 pub use background::{Background, until};
+pub use coverage::coverage;
 pub use http::{Answer, get};
 pub use needs::{free_port, needs};
 pub use sandbox::{Done, Sandbox, done};

@@ -146,7 +146,8 @@ impl Sandbox {
         out
     }
 
-    fn end_processes(&self) {
+    /// Ends what still runs of it.
+    pub fn end_processes(&self) {
         // A supervisor may start another process while its services are ended: again until none is left.
         for _ in 0..50 {
             let left = self.processes();

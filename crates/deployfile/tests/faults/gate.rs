@@ -4,11 +4,10 @@
 //!
 //! `DEPLOYFILE_LONG=1` tries every N. Otherwise a sample, `DEPLOYFILE_SEED` moves it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, loudly")]
-
+use crate::invariants::{self, KEPT};
+use crate::sample::tried;
 use deployfile_testkit::Sandbox;
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -53,6 +52,7 @@ impl World {
     fn applied(&self, text: &str) {
         self.sandbox.write("src/hello.txt", text);
         self.sandbox.expect(0, &["apply", "--yes"]);
+        fs::write(self.sandbox.root().join("shared/media/kept.txt"), KEPT).unwrap();
     }
 
     fn template(&self) -> PathBuf {
@@ -91,37 +91,9 @@ impl World {
         fs::read_to_string(self.sandbox.root().join("current/hello.txt")).unwrap_or_default()
     }
 
-    /// What must hold whenever no command runs: one whole, sealed release is served, the one before or the one after;
-    /// nothing stands in `releases/` that the journal does not know.
+    /// What must hold whenever no command runs.
     fn check(&self) -> Result<Value, String> {
-        let json = |args: &[&str]| -> Result<Value, String> {
-            let done = self.sandbox.run(&[&["--format", "json"], args].concat());
-            let document = serde_json::from_str(done.out.lines().last().unwrap_or_default());
-            match document {
-                Ok(document) if done.code == 0 => Ok(document),
-                _ => Err(format!("{args:?} exits with {}: {}{}", done.code, done.out, done.err)),
-            }
-        };
-        let status = json(&["status"])?["hosts"][0].clone();
-        let current = self.sandbox.current().ok_or("nothing is current")?;
-        if status["current"] != current.as_str() {
-            return Err(format!("status says {}, the link {current}", status["current"]));
-        }
-        json(&["release", "verify", &current])?;
-        if ![self.before, self.after].contains(&self.text().as_str()) {
-            return Err(format!("{:?} is served", self.text()));
-        }
-        let releases = json(&["releases"])?["hosts"][0]["releases"].clone();
-        let known: BTreeSet<&str> =
-            releases.as_array().unwrap().iter().filter_map(|r| r["id"].as_str()).collect();
-        for entry in fs::read_dir(self.sandbox.root().join("releases")).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            // What is being removed has a name that is no release's.
-            if !name.starts_with('.') && !known.contains(name.as_str()) {
-                return Err(format!("releases/{name} is unknown to the journal"));
-            }
-        }
-        Ok(status)
+        invariants::check(&self.sandbox, &[Some(self.before), Some(self.after)])
     }
 
     #[track_caller]
@@ -144,30 +116,13 @@ impl World {
         assert_eq!(self.text(), self.after, "{when}");
         let releases = fs::read_dir(self.sandbox.root().join("releases")).unwrap().count();
         assert!(self.left.is_none_or(|left| left == releases), "{when}: {releases} releases are left");
-        let left = leftovers(&self.sandbox);
+        let left = invariants::leftovers(&self.sandbox);
         assert!(left.is_empty(), "{when}: left over: {left:?}");
     }
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
-}
-
-/// Temporary names beneath the root, which nothing refers to.
-fn leftovers(sandbox: &Sandbox) -> Vec<String> {
-    let mut folders = vec![sandbox.root()];
-    let mut out = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(".deployfile-") {
-                out.push(entry.path().display().to_string());
-            }
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    out
 }
 
 fn second_apply() -> World {
@@ -196,18 +151,10 @@ fn a_clean() -> World {
     world
 }
 
-/// The calls that are tried: all, or a sample that the seed moves.
-fn tried(calls: usize) -> impl Iterator<Item = usize> {
-    let is_long = std::env::var("DEPLOYFILE_LONG").as_deref() == Ok("1");
-    let seed: usize = std::env::var("DEPLOYFILE_SEED").ok().map_or(0, |text| text.parse().unwrap());
-    let step = if is_long { 1 } else { calls.div_ceil(SAMPLE) };
-    (1 + seed % step..=calls).step_by(step)
-}
-
 /// Kills the command at each of its calls, then `resume` at one of its own.
 fn kill_everywhere(world: &World) {
     let calls = world.calls();
-    for n in tried(calls) {
+    for n in tried(calls, SAMPLE) {
         world.restore();
         let when = format!("{:?} killed at call {n} of {calls}", world.args);
         assert_eq!(world.faulty(world.args, &format!("kill:{n}")), KILLED, "{when}");
@@ -225,7 +172,7 @@ fn kill_everywhere(world: &World) {
 /// Lets each call fail. Nothing else than a documented exit may come of it, and it must not be a lie.
 fn fail_everywhere(world: &World, errno: &str) {
     let calls = world.calls();
-    for n in tried(calls) {
+    for n in tried(calls, SAMPLE) {
         world.restore();
         let when = format!("{:?} with {errno} at call {n} of {calls}", world.args);
         let code = world.faulty(world.args, &format!("fail:{n}:{errno}"));
@@ -275,7 +222,7 @@ fn what_a_killed_write_left_is_not_sealed() {
         fs::write(folder.join("conf/.deployfile-new-0123456789abcdef"), "half a fi").unwrap();
         fs::write(folder.join(".release/.deployfile-new-0123456789abcdef"), "half a fi").unwrap();
     }
-    assert_eq!(leftovers(&world.sandbox).len(), 2);
+    assert_eq!(invariants::leftovers(&world.sandbox).len(), 2);
     fs::write(world.sandbox.root().join("go"), "").unwrap();
     world.ends_well("a step failed");
 }

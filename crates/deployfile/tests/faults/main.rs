@@ -1,0 +1,12 @@
+//! Faults at every boundary, on the real program: killed, refused, out of room. Each lane is a module; each tells what
+//! it covered, and for every failure one command that replays it.
+
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, loudly")]
+
+mod gate;
+mod invariants;
+mod kill;
+mod sample;
+mod verbs;
+mod world;
