@@ -10,6 +10,7 @@
 //! and a link holds its target from the beginning (it cannot be synced). A rename between directories is two changes.
 
 mod disk;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod record;
 mod states;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 mod tree;
 
 pub use disk::{Disk, Tear};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use record::{Recorder, Run};
 pub use states::{Cut, Kind, Volume, cuts};
 pub use tree::{Node, Tree};

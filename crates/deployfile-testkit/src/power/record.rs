@@ -62,7 +62,8 @@ impl Recorder {
     fn place(&self, path: &Path) -> Place {
         let path = self.relative(path).unwrap_or_else(|| panic!("{} is elsewhere", path.display()));
         let (above, name) = path.rsplit_once('/').unwrap_or(("", &path));
-        let dir = self.disk.seen().find(above).unwrap_or_else(|| panic!("{path}: nothing was recorded of {above}"));
+        let dir =
+            self.disk.seen().find(above).unwrap_or_else(|| panic!("{path}: nothing was recorded of {above}"));
         (dir, name.to_owned())
     }
 
@@ -137,20 +138,24 @@ impl Watch for Recorder {
             Kind::Symlink => {
                 let at = self.place(&call.path);
                 let inode = self.new_inode(after.inode);
-                let target = call.target.as_ref().map(|to| to.to_string_lossy().into_owned()).unwrap_or_default();
+                let target =
+                    call.target.as_ref().map(|to| to.to_string_lossy().into_owned()).unwrap_or_default();
                 self.take(Op::Symlink { at, inode, target }, &call.path);
             }
             Kind::Link => {
                 let (inode, to) = (self.known(call), call.to.clone().unwrap());
                 self.take(Op::Link { at: self.place(&to), inode }, &to);
             }
-            Kind::Unlink | Kind::RemoveDir => self.take(Op::Unlink { at: self.place(&call.path) }, &call.path),
+            Kind::Unlink | Kind::RemoveDir => {
+                self.take(Op::Unlink { at: self.place(&call.path) }, &call.path)
+            }
             Kind::Rename => {
                 let to = call.to.clone().unwrap();
                 let (from, at) = (self.place(&call.path), self.place(&to));
                 // RENAME_EXCHANGE (renameat2(2)).
                 let is_exchange = call.name == "renameat2" && call.args[4] & 2 != 0;
-                let op = if is_exchange { Op::Exchange { from, to: at } } else { Op::Rename { from, to: at } };
+                let op =
+                    if is_exchange { Op::Exchange { from, to: at } } else { Op::Rename { from, to: at } };
                 self.take(op, &to);
             }
             Kind::Write => self.written(call, after),

@@ -7,6 +7,8 @@
 mod gate;
 mod invariants;
 mod kill;
+mod power;
 mod sample;
+mod site;
 mod verbs;
 mod world;

@@ -4,6 +4,7 @@
 //! `DEPLOYFILE_LONG=1` tries all of them, and more; otherwise a sample that `DEPLOYFILE_SEED` moves.
 //! `DEPLOYFILE_ONLY=117:Names` tries the one of that name.
 
+use super::sample::{is_long, seed};
 use super::site::{Known, Site};
 use deployfile_testkit::power::{Cut, Run, Volume, cuts};
 use std::collections::BTreeMap;
@@ -16,19 +17,11 @@ const FEWEST: usize = 300;
 /// Checks that start another process are made for one state in so many.
 const CLOSER: usize = 6;
 
-fn is_long() -> bool {
-    std::env::var("DEPLOYFILE_LONG").as_deref() == Ok("1")
-}
-
-fn seed() -> u64 {
-    std::env::var("DEPLOYFILE_SEED").ok().map_or(0, |text| text.parse().unwrap())
-}
-
 fn volume() -> Volume {
     if is_long() {
-        Volume { random: 40, dropped: 100, seed: seed() }
+        Volume { random: 40, dropped: 100, seed: seed() as u64 }
     } else {
-        Volume { random: 6, dropped: 8, seed: seed() }
+        Volume { random: 6, dropped: 8, seed: seed() as u64 }
     }
 }
 
@@ -56,16 +49,16 @@ fn cut_everywhere(name: &str, site: &Site) {
         None => sample(&states),
     };
     for (index, cut) in wanted.into_iter().enumerate() {
-        let ends = recover(site, &run, cut, index)
-            .unwrap_or_else(|why| panic!("{}: {why}", told(name, &run, cut)));
+        let ends =
+            recover(site, &run, cut, index).unwrap_or_else(|why| panic!("{}: {why}", told(name, &run, cut)));
         *tally.ends.entry(ends).or_default() += 1;
         tally.recovered += 1;
     }
     assert!(only.is_some() || tally.recovered >= FEWEST, "too few states: {}", tally.recovered);
     deployfile_testkit::coverage(
-        "power",
+        &format!("power-{name}"),
         &format!(
-            "{name}: {} calls cut, {} states looked at, {} recovered from, 0 violations; {:?}",
+            "{} calls cut, {} states looked at, {} recovered from, 0 violations; {:?}",
             run.ops.len(),
             tally.found,
             tally.recovered,
@@ -77,7 +70,7 @@ fn cut_everywhere(name: &str, site: &Site) {
 /// Those that are recovered from: all, or so many, spread evenly.
 fn sample(states: &[Cut]) -> Vec<&Cut> {
     let count = if is_long() { states.len() } else { states.len().min(STATES) };
-    let first = usize::try_from(seed()).unwrap();
+    let first = seed();
     (0..count).map(|index| &states[(index * states.len() / count + first) % states.len()]).collect()
 }
 

@@ -140,9 +140,9 @@ impl Known {
     fn whole(&self, tree: &Tree, id: &str) -> Result<(), String> {
         let Some(expected) = self.releases.get(id) else { return Err(format!("{id} is unknown")) };
         let found = tree.beneath(&format!("root/releases/{id}"));
-        let wrong = expected.iter().find(|(path, node)| {
-            found.get(*path).map(|node| without_names(node)).as_ref() != Some(node)
-        });
+        let wrong = expected
+            .iter()
+            .find(|(path, node)| found.get(*path).map(|node| without_names(node)).as_ref() != Some(node));
         wrong.map_or(Ok(()), |(path, _)| Err(format!("{path} of sealed release {id} is not what it was")))
     }
 }
