@@ -7,6 +7,7 @@
 mod gate;
 mod invariants;
 mod kill;
+mod mutants;
 mod power;
 mod sample;
 mod site;

@@ -95,7 +95,7 @@ fn told(name: &str, run: &Run, cut: &Cut) -> String {
 }
 
 /// From what a cut left to what the command was to do, with the program itself. Tells by which exits.
-fn recover(site: &Site, run: &Run, cut: &Cut, index: usize) -> Result<String, String> {
+pub fn recover(site: &Site, run: &Run, cut: &Cut, index: usize) -> Result<String, String> {
     site.put(&cut.tree);
     let is_closer = index % CLOSER == 0;
     let is_promised = cut.after == run.ops.len();
