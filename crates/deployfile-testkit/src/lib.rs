@@ -10,6 +10,7 @@ pub mod background;
 pub mod coverage;
 pub mod http;
 pub mod needs;
+pub mod power;
 pub mod sandbox;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod trace;

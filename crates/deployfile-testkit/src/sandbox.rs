@@ -26,7 +26,17 @@ pub struct Done {
 impl Sandbox {
     /// An empty one for this binary.
     pub fn new(program: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix("deployfile-test-").tempdir().unwrap();
+        Self::within(&std::env::temp_dir(), program)
+    }
+
+    /// One in memory, where there is such a place: thousands of small trees are made there in a third of the time.
+    pub fn in_memory(program: &str) -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::within(memory, program) } else { Self::new(program) }
+    }
+
+    fn within(folder: &Path, program: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("deployfile-test-").tempdir_in(folder).unwrap();
         let sandbox = Self { dir, program: PathBuf::from(program) };
         fs::create_dir(sandbox.project()).unwrap();
         fs::create_dir(sandbox.path().join("home")).unwrap();
