@@ -1,8 +1,8 @@
 //! A hermetic environment for tests of the whole program. A dev-dependency only.
 //!
 //! What is here: a sandbox that runs the built binary on a folder of its own and leaves no process behind, a strict
-//! HTTP client, what a missing component means for a test, a tracer that stops a program at any of its file calls, and a
-//! simulated host ([`world::World`]). What is deliberately not here: what is asserted.
+//! HTTP client, what a missing component means for a test, a tracer that stops a program at any of its file calls, a
+//! strict model of power cuts, and a simulated host ([`world::World`]). What is deliberately not here: what is asserted.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up should stop, loudly")]
 

@@ -7,9 +7,12 @@
 mod gate;
 mod invariants;
 mod kill;
+mod mutants;
+mod power;
 mod race;
 mod refuse;
 mod sample;
 mod simulated;
+mod site;
 mod verbs;
 mod world;
