@@ -8,6 +8,7 @@ mod gate;
 mod invariants;
 mod kill;
 mod refuse;
+mod rooms;
 mod sample;
 mod verbs;
 mod world;
