@@ -51,7 +51,7 @@ impl Case<'_> {
     fn run(&self) -> Option<(String, Done)> {
         let args = [&["--format", "json"], self.world.args().as_slice()].concat();
         let mut cut = None;
-        let ended = self.trace().run(self.world.sandbox.command(&args), &mut |call: &Mutation| {
+        let ended = self.trace().run(self.world.command(&args), &mut |call: &Mutation| {
             if call.number != self.n || cut.is_some() {
                 return Act::Pass;
             }
@@ -117,7 +117,7 @@ fn end_of(done: &Done) -> String {
 /// `changed` of the last document that has it.
 fn changed(out: &str) -> Option<String> {
     let documents = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    documents.filter_map(|document| Some(document["changed"].as_str()?.to_owned())).last()
+    documents.filter_map(|document| Some(document["changed"].as_str()?.to_owned())).next_back()
 }
 
 /// Which calls can fail in this way, by the manual pages; a short write is one of at least two bytes.
@@ -189,11 +189,11 @@ lanes!(
     false,
     apply_first apply_first 14,
     apply_second apply_second 26,
-    apply_sick apply_sick 10,
-    resume_before resume_before 8,
-    resume_after resume_after 8,
-    rollback rollback 24,
-    clean clean 24,
+    apply_sick apply_sick 12,
+    resume_before resume_before 12,
+    resume_after resume_after 14,
+    rollback rollback 30,
+    clean clean 26,
     release_pin release_pin 99,
     release_unpin release_unpin 99,
     release_rm release_rm 99,
@@ -208,5 +208,17 @@ lanes!(
     opens_of_apply_second apply_second 50,
     opens_of_rollback rollback 30,
     opens_of_clean clean 30,
-    opens_of_release_pin release_pin 50,
+    opens_of_release_pin release_pin 99,
 );
+
+/// The lane itself: a command that does not look at what its calls return, and says that all is well, is caught.
+#[test]
+fn a_command_that_does_not_tell_the_truth_is_caught() {
+    let mut world = (row("rollback").world)();
+    world.stand_in = Some("ln -sfn releases/$OLD ../root/current; echo '{\"changed\":\"switched\"}'");
+    let act = Act::Fail(Errno::EROFS);
+    let holds = |n| Case { world: &world, n, fault: "EROFS", act, reads: false }.holds();
+    // `ln` tries the name itself, then makes a link of another name, and renames it.
+    assert!((1..=3).all(|n| holds(n).is_err()), "a lie was believed");
+    assert_eq!(holds(4), Ok(false), "there is a fourth call");
+}
