@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     }
     completing::answer_a_shell();
     tell_panics();
+    signals::listen();
     let result = std::panic::catch_unwind(|| {
         let cli = Cli::try_parse().map_err(|e| Stop::Said(verb::usage(&e)));
         match cli {

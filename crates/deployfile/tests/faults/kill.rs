@@ -149,3 +149,14 @@ each_row!(
     plan_out,
     plugin_lock,
 );
+
+/// The lane itself: a switch that is not one call is caught, at the call in its middle.
+#[test]
+fn a_switch_in_two_calls_is_caught() {
+    let mut world = (row("rollback").world)();
+    world.stand_in = Some("rm ../root/current; ln -s releases/$OLD ../root/current");
+    let mut count = Count::default();
+    let mut at = |n| at_boundary(&world, n, "again", 99, &mut count);
+    assert_eq!(at(1), Ok(()), "nothing was touched");
+    assert!(at(2).is_err_and(|why| why.contains("is served") || why.contains("status")), "nothing is served");
+}

@@ -11,6 +11,7 @@ mod mutants;
 mod power;
 mod race;
 mod refuse;
+mod rooms;
 mod sample;
 mod simulated;
 mod site;

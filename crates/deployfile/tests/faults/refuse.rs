@@ -21,8 +21,10 @@ const FAULTS: &[(&str, Act)] = &[
     ("EINTR", Act::Fail(Errno::EINTR)),
     ("SHORT", Act::Short(1)),
 ];
-/// The exit codes of cli.md that a fault may lead to. 2 and 3 would blame the user.
+/// The exit codes of cli.md that a fault beneath the root may lead to.
 const EXITS: [i32; 6] = [0, 1, 4, 6, 7, 130];
+/// And one in the project: a deployfile that cannot be read.
+const UNREADABLE: i32 = 3;
 
 /// A lane of one row: how many boundaries of it are tried with each fault when it is not all of them.
 struct Lane {
@@ -49,7 +51,7 @@ impl Case<'_> {
     fn run(&self) -> Option<(String, Done)> {
         let args = [&["--format", "json"], self.world.args().as_slice()].concat();
         let mut cut = None;
-        let ended = self.trace().run(self.world.sandbox.command(&args), &mut |call: &Mutation| {
+        let ended = self.trace().run(self.world.command(&args), &mut |call: &Mutation| {
             if call.number != self.n || cut.is_some() {
                 return Act::Pass;
             }
@@ -68,7 +70,7 @@ impl Case<'_> {
         let Some((cut, done)) = self.run() else { return Ok(false) };
         // What is done is checked at the end.
         let check = || if done.code == 0 { Ok(()) } else { self.world.check().map(drop) };
-        self.said_the_truth(&done, before.as_deref())
+        self.said_the_truth(&cut, &done, before.as_deref())
             .and_then(|()| check())
             .and_then(|()| self.world.ends_well())
             .map_err(|why| format!("{} at {cut}: {why}\n{}", self.fault, end_of(&done)))?;
@@ -76,8 +78,9 @@ impl Case<'_> {
     }
 
     /// The exit code is documented, and what the last document says of changes is so.
-    fn said_the_truth(&self, done: &Done, before: Option<&str>) -> Result<(), String> {
-        if done.err.contains("panicked") || !EXITS.contains(&done.code) {
+    fn said_the_truth(&self, cut: &str, done: &Done, before: Option<&str>) -> Result<(), String> {
+        let is_unreadable = done.code == UNREADABLE && cut.contains("/project/");
+        if done.err.contains("panicked") || !(EXITS.contains(&done.code) || is_unreadable) {
             return Err("not a documented end".to_owned());
         }
         let changed = changed(&done.out).or_else(|| changed(&done.err));
@@ -114,7 +117,7 @@ fn end_of(done: &Done) -> String {
 /// `changed` of the last document that has it.
 fn changed(out: &str) -> Option<String> {
     let documents = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    documents.filter_map(|document| Some(document["changed"].as_str()?.to_owned())).last()
+    documents.filter_map(|document| Some(document["changed"].as_str()?.to_owned())).next_back()
 }
 
 /// Which calls can fail in this way, by the manual pages; a short write is one of at least two bytes.
@@ -184,13 +187,13 @@ macro_rules! lanes {
 
 lanes!(
     false,
-    apply_first apply_first 12,
-    apply_second apply_second 24,
-    apply_sick apply_sick 10,
-    resume_before resume_before 8,
-    resume_after resume_after 8,
-    rollback rollback 16,
-    clean clean 16,
+    apply_first apply_first 14,
+    apply_second apply_second 26,
+    apply_sick apply_sick 12,
+    resume_before resume_before 12,
+    resume_after resume_after 14,
+    rollback rollback 30,
+    clean clean 26,
     release_pin release_pin 99,
     release_unpin release_unpin 99,
     release_rm release_rm 99,
@@ -202,8 +205,20 @@ lanes!(
 
 lanes!(
     true,
-    opens_of_apply_second apply_second 60,
+    opens_of_apply_second apply_second 50,
     opens_of_rollback rollback 30,
     opens_of_clean clean 30,
-    opens_of_release_pin release_pin 30,
+    opens_of_release_pin release_pin 99,
 );
+
+/// The lane itself: a command that does not look at what its calls return, and says that all is well, is caught.
+#[test]
+fn a_command_that_does_not_tell_the_truth_is_caught() {
+    let mut world = (row("rollback").world)();
+    world.stand_in = Some("ln -sfn releases/$OLD ../root/current; echo '{\"changed\":\"switched\"}'");
+    let act = Act::Fail(Errno::EROFS);
+    let holds = |n| Case { world: &world, n, fault: "EROFS", act, reads: false }.holds();
+    // `ln` tries the name itself, then makes a link of another name, and renames it.
+    assert!((1..=3).all(|n| holds(n).is_err()), "a lie was believed");
+    assert_eq!(holds(4), Ok(false), "there is a fourth call");
+}

@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) has_service: bool,
     /// The builtin manager may run after it.
     pub(crate) leaves_manager: bool,
+    /// A line of shell that runs in the place of the command: what a lane has to catch. `OLD` is the other release.
+    pub(crate) stand_in: Option<&'static str>,
 }
 
 /// Folders of a sandbox that a command may change.
@@ -48,6 +50,7 @@ impl World {
             is_run: false,
             has_service: false,
             leaves_manager: false,
+            stand_in: None,
         };
         world.file(9, more);
         world
@@ -139,9 +142,23 @@ impl World {
         self.is_run && self.may_serve.len() > 1
     }
 
+    /// A command, not yet started.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let Some(line) = self.stand_in.filter(|_| args.ends_with(&self.args())) else {
+            return self.sandbox.command(args);
+        };
+        let current = self.sandbox.current();
+        let releases = fs::read_dir(self.sandbox.root().join("releases")).unwrap();
+        let names = releases.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let old = names.filter(|name| Some(name) != current.as_ref()).min().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).env("OLD", old).current_dir(self.sandbox.project());
+        command
+    }
+
     /// A command under the tracer.
     pub(crate) fn traced(&self, args: &[&str], watch: &mut (impl Watch + Send)) -> Ended {
-        Trace::beneath(&self.sandbox.path()).leave_rest().run(self.sandbox.command(args), watch)
+        Trace::beneath(&self.sandbox.path()).leave_rest().run(self.command(args), watch)
     }
 
     /// What must hold whenever no command runs.
