@@ -97,8 +97,12 @@ fn told(name: &str, run: &Run, cut: &Cut) -> String {
 /// From what a cut left to what the command was to do, with the program itself. Tells by which exits.
 pub fn recover(site: &Site, run: &Run, cut: &Cut, index: usize) -> Result<String, String> {
     site.put(&cut.tree);
-    let is_closer = index % CLOSER == 0;
-    let is_promised = cut.after == run.ops.len();
+    mend(site, cut.after == run.ops.len(), index)
+}
+
+/// From what stands there after a cut to what the command was to do. Every few it looks closer.
+pub fn mend(site: &Site, is_promised: bool, index: usize) -> Result<String, String> {
+    let is_closer = index.is_multiple_of(CLOSER);
     if is_closer {
         let _ = site.json(&["status"])?;
     }

@@ -69,13 +69,18 @@ impl Site {
             fs::remove_dir_all(entry.unwrap().path()).unwrap();
         }
         let mut tree = tree.clone();
-        let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap();
-        let is_noted = |path: &str| path.contains(".deployfile/cache/boot-");
-        tree.rewrite(is_noted, |data| {
-            // What was torn stays torn.
-            if data == boot { b"00000000-0000-0000-0000-000000000000\n".to_vec() } else { data.to_vec() }
-        });
+        tree.rewrite(|path| path.contains(".deployfile/cache/boot-"), another_start);
         tree.write(&folder).unwrap();
+    }
+
+    /// What stands there was left by another start of the machine.
+    pub fn restarted(&self) {
+        for entry in fs::read_dir(self.root().join(".deployfile/cache")).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("boot-") {
+                let data = fs::read(entry.path()).unwrap();
+                fs::write(entry.path(), another_start(&data)).unwrap();
+            }
+        }
     }
 
     pub fn text(&self) -> Option<String> {
@@ -94,6 +99,12 @@ impl Site {
             _ => Err(format!("{args:?} exits with {}: {}{}", done.code, done.out, done.err)),
         }
     }
+}
+
+/// The note of another start, instead of that of the running one. What was torn stays torn.
+fn another_start(note: &[u8]) -> Vec<u8> {
+    let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap();
+    if note == boot { b"00000000-0000-0000-0000-000000000000\n".to_vec() } else { note.to_vec() }
 }
 
 /// What is known of releases that were whole once.
