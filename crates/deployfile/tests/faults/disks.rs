@@ -75,7 +75,7 @@ impl Bench {
         self.restore();
         let mut is_cut = false;
         let (disk, copy) = (&self.disk, &self.cut);
-        let mut cut = || match way {
+        let cut = || match way {
             Way::Stop => disk.stop(),
             Way::Copy => disk.copy(copy),
         };
