@@ -8,6 +8,8 @@
 
 pub mod background;
 pub mod coverage;
+#[cfg(target_os = "linux")]
+pub mod disks;
 pub mod http;
 pub mod needs;
 pub mod power;

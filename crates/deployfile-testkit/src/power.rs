@@ -26,11 +26,15 @@ pub use tree::{Node, Tree};
 /// An inode of the model. Numbers are never used again, unlike those of a file system.
 pub type Inode = u64;
 
+/// The model's inode of each real one, by device and number.
+type Real = std::collections::BTreeMap<(u64, u64), Inode>;
+
 /// A name in a directory.
 pub type Place = (Inode, String);
 
 /// A mutating file call that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it; `at` is where the inode gets, or loses, a name")]
 pub enum Op {
     /// A new, empty file.
     Create { at: Place, inode: Inode, mode: u32 },

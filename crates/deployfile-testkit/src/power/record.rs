@@ -39,7 +39,7 @@ impl Recorder {
     /// stands there, so that no call was missed and none misread.
     pub fn run(folder: &Path, command: Command) -> Run {
         let folder = fs::canonicalize(folder).unwrap();
-        let (start, real) = Tree::read(&folder).unwrap();
+        let (start, real) = Tree::read_with_inodes(&folder).unwrap();
         let next = real.len() as Inode;
         let real = real.into_iter();
         let real = real.map(|((device, number), inode)| (trace::Inode { device, number }, inode)).collect();
@@ -47,7 +47,7 @@ impl Recorder {
         let mut recorder =
             Self { folder: folder.clone(), disk, real, next, data, ops: Vec::new(), paths: Vec::new() };
         let ended = Trace::beneath(&folder).in_turn().run(command, &mut recorder);
-        let (end, _) = Tree::read(&folder).unwrap();
+        let end = Tree::read(&folder).unwrap();
         if let Some(path) = end.difference(recorder.disk.seen()) {
             panic!("the recording does not come to what is there: {path}\n{}", recorder.paths.join("\n"));
         }

@@ -1,6 +1,6 @@
 //! A tree of inodes: read from a folder, compared, and written to a folder.
 
-use super::Inode;
+use super::{Inode, Real};
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,15 +32,19 @@ impl Tree {
         Self { nodes: BTreeMap::from([(0, root)]), root: 0 }
     }
 
-    /// What stands in a folder; and the model's inode of each of its real ones (device and number).
-    pub fn read(folder: &Path) -> io::Result<(Self, BTreeMap<(u64, u64), Inode>)> {
+    /// What stands in a folder.
+    pub fn read(folder: &Path) -> io::Result<Self> {
+        Self::read_with_inodes(folder).map(|(tree, _)| tree)
+    }
+
+    pub(super) fn read_with_inodes(folder: &Path) -> io::Result<(Self, Real)> {
         let mut tree = Self { nodes: BTreeMap::new(), root: 0 };
         let mut real = BTreeMap::new();
         tree.root = tree.read_node(folder, &mut real)?;
         Ok((tree, real))
     }
 
-    fn read_node(&mut self, path: &Path, real: &mut BTreeMap<(u64, u64), Inode>) -> io::Result<Inode> {
+    fn read_node(&mut self, path: &Path, real: &mut Real) -> io::Result<Inode> {
         let meta = fs::symlink_metadata(path)?;
         if let Some(inode) = real.get(&(meta.dev(), meta.ino())) {
             return Ok(*inode);

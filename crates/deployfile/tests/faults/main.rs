@@ -4,6 +4,7 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, loudly")]
 
+mod disks;
 mod gate;
 mod invariants;
 mod kill;

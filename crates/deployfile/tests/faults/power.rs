@@ -7,13 +7,14 @@
 use super::sample::{is_long, seed};
 use super::site::{Known, Site};
 use deployfile_testkit::power::{Cut, Run, Volume, cuts};
+use deployfile_testkit::trace::{self, Act, Mutation, Trace};
 use std::collections::BTreeMap;
 use std::fs;
 
 /// States of one command that are recovered from when it is not all of them.
-const STATES: usize = 1_320;
+const STATES: usize = 1_080;
 /// There are at least so many of each command.
-const FEWEST: usize = 300;
+const FEWEST: usize = 100;
 /// Checks that start another process are made for one state in so many.
 const CLOSER: usize = 6;
 
@@ -95,10 +96,14 @@ fn told(name: &str, run: &Run, cut: &Cut) -> String {
 }
 
 /// From what a cut left to what the command was to do, with the program itself. Tells by which exits.
-pub fn recover(site: &Site, run: &Run, cut: &Cut, index: usize) -> Result<String, String> {
+pub(crate) fn recover(site: &Site, run: &Run, cut: &Cut, index: usize) -> Result<String, String> {
     site.put(&cut.tree);
-    let is_closer = index % CLOSER == 0;
-    let is_promised = cut.after == run.ops.len();
+    mend(site, cut.after == run.ops.len(), index)
+}
+
+/// From what stands there after a cut to what the command was to do. Every few it looks closer.
+pub(crate) fn mend(site: &Site, is_promised: bool, index: usize) -> Result<String, String> {
+    let is_closer = index.is_multiple_of(CLOSER);
     if is_closer {
         let _ = site.json(&["status"])?;
     }
@@ -173,14 +178,14 @@ fn leftovers(folder: &std::path::Path) -> Vec<String> {
     out
 }
 
-pub fn second_apply_site() -> Site {
+pub(crate) fn second_apply_site() -> Site {
     let site = Site::new(&["apply", "--yes"], Some("one"), "two");
     site.applied("one");
     site.sandbox.write("src/hello.txt", "two");
     site
 }
 
-pub fn clean_site() -> Site {
+pub(crate) fn clean_site() -> Site {
     let site = Site::new(&["clean", "--yes"], Some("four"), "four");
     ["one", "two", "three", "four"].iter().for_each(|text| site.applied(text));
     site.deployfile(1, "");
@@ -220,4 +225,35 @@ fn apply_that_reverts() {
     site.deployfile(9, "stage verify { sh \"exit 1\"; }");
     site.sandbox.write("src/hello.txt", "two");
     cut_everywhere("apply_that_reverts", &site);
+}
+
+/// The recovery is cut, too: what it goes on with was killed just before `current` moved, or just after.
+fn interrupted(goes_on: &'static [&'static str], is_after: bool) -> Site {
+    let mut site = second_apply_site();
+    let current = site.root().join("current");
+    let mut is_moved = false;
+    let ended = Trace::beneath(&site.folder()).in_turn().run(
+        site.sandbox.command(site.args),
+        &mut |call: &Mutation| {
+            let is_moving = call.kind == trace::Kind::Rename && call.to.as_ref() == Some(&current);
+            let is_killed = if is_after { is_moved } else { is_moving };
+            is_moved |= is_moving;
+            if is_killed { Act::Kill } else { Act::Pass }
+        },
+    );
+    assert_eq!(ended.code, 256 + 9);
+    site.args = goes_on;
+    site
+}
+
+#[test]
+fn resume_before_the_switch() {
+    cut_everywhere("resume_before_the_switch", &interrupted(&["resume", "--yes"], false));
+}
+
+#[test]
+fn resume_after_the_switch() {
+    let mut site = interrupted(&["resume", "--yes"], true);
+    site.before = Some("two");
+    cut_everywhere("resume_after_the_switch", &site);
 }

@@ -8,18 +8,22 @@ use std::fs;
 use std::path::PathBuf;
 
 /// A root beneath a folder of its own, so that a cut may lose the root, too.
-pub struct Site {
-    pub sandbox: Sandbox,
-    pub args: &'static [&'static str],
+pub(crate) struct Site {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) args: &'static [&'static str],
     /// How the command ends when nothing is cut.
-    pub exit: i32,
+    pub(crate) exit: i32,
     /// The text of `hello.txt` before, and when the command is done; `None`: nothing is served.
-    pub before: Option<&'static str>,
-    pub after: Option<&'static str>,
+    pub(crate) before: Option<&'static str>,
+    pub(crate) after: Option<&'static str>,
 }
 
 impl Site {
-    pub fn new(args: &'static [&'static str], before: Option<&'static str>, after: &'static str) -> Self {
+    pub(crate) fn new(
+        args: &'static [&'static str],
+        before: Option<&'static str>,
+        after: &'static str,
+    ) -> Self {
         let sandbox = Sandbox::in_memory(env!("CARGO_BIN_EXE_deployfile"));
         let site = Self { sandbox, args, exit: 0, before, after: Some(after) };
         fs::create_dir(site.folder()).unwrap();
@@ -29,7 +33,7 @@ impl Site {
         site
     }
 
-    pub fn deployfile(&self, keep: u32, more: &str) {
+    pub(crate) fn deployfile(&self, keep: u32, more: &str) {
         let root = self.root();
         let text = format!(
             "deployfile 1\napp small {{ root \"{}\"; }}\nsource dir \"src\"\nshared {{ dir \"media\"; }}\n\
@@ -40,22 +44,22 @@ impl Site {
         self.sandbox.write("deployfile.kdl", &text);
     }
 
-    pub fn applied(&self, text: &str) {
+    pub(crate) fn applied(&self, text: &str) {
         self.sandbox.write("src/hello.txt", text);
         self.sandbox.expect(0, &["apply", "--yes"]);
     }
 
     /// What is on the disk that loses its power.
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.sandbox.path().join("site")
     }
 
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.folder().join("root")
     }
 
     /// Runs the command to its end, taking down what it does.
-    pub fn record(&self) -> Run {
+    pub(crate) fn record(&self) -> Run {
         let run = Recorder::run(&self.folder(), self.sandbox.command(self.args));
         assert_eq!(run.ended.code, self.exit, "{:?}: {}", self.args, run.ended.err);
         run
@@ -63,31 +67,36 @@ impl Site {
 
     /// Puts a state where the root is. The machine was started anew since: what names the start that it was filled in
     /// names another than the running one.
-    pub fn put(&self, tree: &Tree) {
+    pub(crate) fn put(&self, tree: &Tree) {
         let folder = self.folder();
         for entry in fs::read_dir(&folder).unwrap() {
             fs::remove_dir_all(entry.unwrap().path()).unwrap();
         }
         let mut tree = tree.clone();
-        let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap();
-        let is_noted = |path: &str| path.contains(".deployfile/cache/boot-");
-        tree.rewrite(is_noted, |data| {
-            // What was torn stays torn.
-            if data == boot { b"00000000-0000-0000-0000-000000000000\n".to_vec() } else { data.to_vec() }
-        });
+        tree.rewrite(|path| path.contains(".deployfile/cache/boot-"), another_start);
         tree.write(&folder).unwrap();
     }
 
-    pub fn text(&self) -> Option<String> {
+    /// What stands there was left by another start of the machine.
+    pub(crate) fn restarted(&self) {
+        for entry in fs::read_dir(self.root().join(".deployfile/cache")).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("boot-") {
+                let data = fs::read(entry.path()).unwrap();
+                fs::write(entry.path(), another_start(&data)).unwrap();
+            }
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<String> {
         fs::read_to_string(self.root().join("current/hello.txt")).ok()
     }
 
-    pub fn current(&self) -> Option<String> {
+    pub(crate) fn current(&self) -> Option<String> {
         let target = fs::read_link(self.root().join("current")).ok()?;
         Some(target.file_name()?.to_string_lossy().into_owned())
     }
 
-    pub fn json(&self, args: &[&str]) -> Result<Value, String> {
+    pub(crate) fn json(&self, args: &[&str]) -> Result<Value, String> {
         let done = self.sandbox.run(&[&["--format", "json"], args].concat());
         match serde_json::from_str(done.out.lines().last().unwrap_or_default()) {
             Ok(document) if done.code == 0 => Ok(document),
@@ -96,8 +105,14 @@ impl Site {
     }
 }
 
+/// The note of another start, instead of that of the running one. What was torn stays torn.
+fn another_start(note: &[u8]) -> Vec<u8> {
+    let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap();
+    if note == boot { b"00000000-0000-0000-0000-000000000000\n".to_vec() } else { note.to_vec() }
+}
+
 /// What is known of releases that were whole once.
-pub struct Known {
+pub(crate) struct Known {
     releases: BTreeMap<String, BTreeMap<String, Node>>,
     /// What is served when the command is done, and what may be before.
     after: Option<String>,
@@ -107,7 +122,7 @@ pub struct Known {
 const MANIFEST: &str = ".release/manifest.json";
 
 impl Known {
-    pub fn of(run: &Run) -> Self {
+    pub(crate) fn of(run: &Run) -> Self {
         let mut releases = BTreeMap::new();
         for tree in [&run.start, &run.end] {
             for id in tree.names("root/releases") {
@@ -126,7 +141,7 @@ impl Known {
 
     /// What must hold of a state as it is, before anything was mended: what is served is whole, and what says that it
     /// is sealed is whole. When the command had ended, what it promised is there.
-    pub fn check(&self, tree: &Tree, is_promised: bool) -> Result<(), String> {
+    pub(crate) fn check(&self, tree: &Tree, is_promised: bool) -> Result<(), String> {
         let served = current(tree);
         let is_link = matches!(tree.at("root/current"), Some(Node::Link { .. }) | None);
         if !is_link || (is_promised && served != self.after) || !self.passing.contains(&served) {
@@ -155,7 +170,7 @@ fn without_names(node: &Node) -> Node {
 }
 
 /// The release that a tree serves.
-pub fn current(tree: &Tree) -> Option<String> {
+pub(crate) fn current(tree: &Tree) -> Option<String> {
     match tree.at("root/current")? {
         Node::Link { target } => Some(target.rsplit('/').next().unwrap_or_default().to_owned()),
         _ => None,
