@@ -7,6 +7,7 @@
 //! Only linux on x86_64. Not seen: writes through shared maps, io_uring, 32-bit programs, what others do.
 
 mod call;
+mod filter;
 mod memory;
 mod place;
 mod rules;
@@ -118,7 +119,8 @@ impl Trace {
         self
     }
 
-    /// Processes that are left at the end go on, untraced. Otherwise they are killed.
+    /// Processes that are left at the end go on, untraced. Otherwise they are killed; then the run is quicker, as only
+    /// calls of interest stop it, by a filter that none may outlive and with which no program gains rights (sudo).
     #[must_use]
     pub fn leave_rest(mut self) -> Self {
         self.rest = Rest::Leave;

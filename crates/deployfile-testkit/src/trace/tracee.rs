@@ -1,6 +1,7 @@
 //! The loop that follows a tree of processes from stop to stop.
 
 use super::call::{Kind, Mutation};
+use super::filter;
 use super::rules::{Entry, Touch};
 use super::{Act, After, Ended, Rest, Trace, Watch, place};
 use nix::errno::Errno;
@@ -32,7 +33,7 @@ pub(super) fn run(trace: &Trace, mut command: Command, watch: &mut (impl Watch +
 
 #[allow(clippy::zombie_processes, reason = "the loop waits for it")]
 fn follow(trace: &Trace, command: Command, watch: &mut impl Watch) -> Ended {
-    let mut child = start(command);
+    let mut child = start(command, trace.rest == Rest::Kill);
     let first = Pid::from_raw(i32::try_from(child.id()).unwrap());
     let out = reader(child.stdout.take());
     let err = reader(child.stderr.take());
@@ -67,9 +68,14 @@ fn reader(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String
 }
 
 /// Starts it, stopped before its first instruction, and takes it over.
-#[allow(unsafe_code, reason = "what runs between fork and exec is unsafe; it is one system call")]
-fn start(mut command: Command) -> Child {
-    unsafe { command.pre_exec(|| ptrace::traceme().map_err(Into::into)) };
+#[allow(unsafe_code, reason = "what runs between fork and exec is unsafe; it is three system calls")]
+fn start(mut command: Command, is_filtered: bool) -> Child {
+    let mut program = filter::program();
+    let before_exec = move || {
+        ptrace::traceme()?;
+        if is_filtered { filter::set(&mut program) } else { Ok(()) }
+    };
+    unsafe { command.pre_exec(before_exec) };
     let child = command.spawn().unwrap_or_else(|e| panic!("start {command:?}: {e}"));
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
     let stopped = waitpid(pid, None).unwrap();
@@ -81,6 +87,7 @@ fn start(mut command: Command) -> Child {
         | Options::PTRACE_O_TRACEVFORK
         | Options::PTRACE_O_TRACECLONE
         | Options::PTRACE_O_TRACEEXEC
+        | Options::PTRACE_O_TRACESECCOMP
         | Options::PTRACE_O_EXITKILL;
     ptrace::seize(pid, options).unwrap();
     kill(pid, Signal::SIGCONT).unwrap();
@@ -146,9 +153,11 @@ impl<W: Watch> Tree<'_, W> {
             WaitStatus::Signaled(_, signal, _) => self.gone(pid, SIGNALLED + signal as i32),
             _ if self.phase == Phase::Kill => drop(kill(pid, Signal::SIGKILL)),
             WaitStatus::Stopped(_, signal) => self.go_on(pid, Some(signal)),
+            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_SECCOMP) => return self.call(pid),
             WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => {
                 // Whichever thread called, the one that goes on is still in its call.
-                self.threads.insert(pid.as_raw(), Thread { is_inside: true, pending: None });
+                let is_inside = self.trace.rest != Rest::Kill;
+                self.threads.insert(pid.as_raw(), Thread { is_inside, pending: None });
                 self.go_on(pid, None);
             }
             WaitStatus::PtraceSyscall(_) => return self.call(pid),
@@ -158,10 +167,15 @@ impl<W: Watch> Tree<'_, W> {
     }
 
     fn go_on(&mut self, pid: Pid, signal: Option<Signal>) {
-        self.threads.entry(pid.as_raw()).or_default();
+        let thread = self.threads.entry(pid.as_raw()).or_default();
         // ESRCH: killed meanwhile; that is told by the next wait.
         let _ = match self.phase {
             Phase::Leave => ptrace::detach(pid, signal),
+            // The filter stops it at its next call; of this one, the end is not asked for.
+            _ if self.trace.rest == Rest::Kill && thread.pending.is_none() => {
+                thread.is_inside = false;
+                ptrace::cont(pid, signal)
+            }
             _ => ptrace::syscall(pid, signal),
         };
         if self.phase == Phase::Leave {

@@ -33,7 +33,8 @@ fn calls(world: &World) -> usize {
 /// Runs a command and kills it at a call: the whole tree, or the first process alone. Tells what was cut.
 fn killed(world: &World, args: &[&str], n: usize, how: Act) -> Option<String> {
     let mut cut = None;
-    let ended = world.traced(args, &mut |call: &Mutation| {
+    let trace = if how == Act::KillFirst { world.trace().leave_rest() } else { world.trace() };
+    let ended = trace.run(world.command(args), &mut |call: &Mutation| {
         if call.number != n {
             return Act::Pass;
         }

@@ -43,7 +43,7 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn trace(&self) -> Trace {
-        let trace = Trace::beneath(&self.world.sandbox.path()).leave_rest();
+        let trace = self.world.trace();
         if self.reads { trace.with_reads() } else { trace }
     }
 

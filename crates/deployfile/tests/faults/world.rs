@@ -156,9 +156,15 @@ impl World {
         command
     }
 
+    /// The tracer of what changes something here. It is quicker where nothing outlives it.
+    pub(crate) fn trace(&self) -> Trace {
+        let trace = Trace::beneath(&self.sandbox.path());
+        if self.leaves_manager { trace.leave_rest() } else { trace }
+    }
+
     /// A command under the tracer.
     pub(crate) fn traced(&self, args: &[&str], watch: &mut (impl Watch + Send)) -> Ended {
-        Trace::beneath(&self.sandbox.path()).leave_rest().run(self.command(args), watch)
+        self.trace().run(self.command(args), watch)
     }
 
     /// What must hold whenever no command runs.
