@@ -293,10 +293,10 @@ impl Store {
     }
 
     fn sweep_folder(&self, folder: &str, ending: &str, wanted: &[Digest]) -> Result<(), StoreError> {
+        let wanted: BTreeSet<String> = wanted.iter().map(Digest::hex).collect();
         for entry in self.dir.list(&rel(folder))? {
             let Some(name) = entry.text() else { continue };
-            let is_wanted = |hex: &str| wanted.iter().any(|digest| digest.hex() == hex);
-            if name.strip_suffix(ending).is_some_and(|hex| !is_wanted(hex)) {
+            if name.strip_suffix(ending).is_some_and(|hex| !wanted.contains(hex)) {
                 self.dir.remove_file(&rel(&format!("{folder}/{name}")))?;
             }
         }

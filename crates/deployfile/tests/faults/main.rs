@@ -4,4 +4,5 @@
 
 mod damage;
 mod gate;
+mod retention;
 mod simulated;
