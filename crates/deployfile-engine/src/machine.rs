@@ -186,8 +186,10 @@ impl<'p> Machine<'p> {
             Effect::CallHook(hook) => Some(hook),
             _ => None,
         });
+        let prunes = self.step(key).is_some_and(|step| matches!(step.effect, Effect::EnsurePruned { .. }));
         match (key.list, hook) {
-            (StepList::Forward, _) if self.committed => true,
+            // Also in a clean, which commits nothing: the other releases go all the same.
+            (StepList::Forward, _) if self.committed || prunes => true,
             (StepList::Forward, Some(hook)) => {
                 hook.on_error == OnError::Warn && failure.kind == FailureKind::Failed
             }

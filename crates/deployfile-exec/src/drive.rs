@@ -281,6 +281,7 @@ impl Loop<'_> {
         after.take(&Fact::Failed { step: key, failure: failure.clone() });
         let goes_on = matches!(after.next(), Directive::Perform(next) if next.list == key.list && next.n > key.n)
             || (key.list == StepList::Failed)
+            || after.next() == Directive::Finish(RunResult::Done)
             || (self.machine.committed() && key.list == StepList::Forward);
         if goes_on {
             let message = format!("{}: {failure}", step.what);

@@ -94,8 +94,7 @@ impl fmt::Display for JournalError {
             Self::Disk(error) => error.fmt(f),
             Self::Damaged { segment, line, offset, damage } => write!(
                 f,
-                "cannot read journal `{segment}`: line {line} (byte {offset}) is damaged: {damage}; \
-                 nothing was changed: restore the file from a backup, or keep a copy and take out by hand what it must not say"
+                "cannot read journal `{segment}`: line {line} (byte {offset}) is damaged: {damage}; nothing was changed"
             ),
             Self::Unknown { segment, line, .. } => write!(
                 f,

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 /// Bytes of a record's line.
 pub const MAX_RECORD: usize = 1 << 20;
-/// Bytes of a checkpoint's line. It says what many records said.
-pub const MAX_CHECKPOINT: usize = 4 << 20;
+/// Bytes of a checkpoint's line. It says what many records said: some 600 bytes for each release that there is.
+pub const MAX_CHECKPOINT: usize = 32 << 20;
 
 /// The line of a record, newline included.
 pub(crate) fn encode<T: Serialize>(seq: Seq, payload: &T, limit: usize) -> Result<Vec<u8>, JournalError> {

@@ -115,7 +115,7 @@ fn standing_refusals(context: &HostContext<'_>, force: bool) -> Vec<Refusal> {
     let observation = context.observation;
     let mut out = Vec::new();
     out.extend(unfinished(&observation.ledger, force));
-    out.extend(current_refusal(context));
+    out.extend(current_refusal(observation, &context.layout.current()));
     if let Some(seen) = observation.current_release.as_ref().filter(|seen| !force && !seen.drift.is_empty()) {
         out.push(drift(seen));
     }
@@ -173,20 +173,19 @@ pub(crate) fn drift(seen: &SeenRelease) -> Refusal {
 }
 
 /// A `current` that deployfile did not make is never replaced.
-fn current_refusal(context: &HostContext<'_>) -> Option<Refusal> {
-    let link = context.layout.current();
-    match &context.observation.current {
+pub(crate) fn current_refusal(observation: &Observation, link: &HostPath) -> Option<Refusal> {
+    match &observation.current {
         CurrentLink::Absent => None,
-        CurrentLink::Release(_) if context.observation.current_release.is_some() => None,
+        CurrentLink::Release(_) if observation.current_release.is_some() => None,
         CurrentLink::Release(id) => Some(Refusal::new(
             "plan::current-unsealed",
-            format!("{link} names release {id}, which is not a sealed release of this root"),
-            "make it name a sealed release (deployfile releases), or move the link away",
+            format!("{link} names release {id}, which is not a whole, sealed release of this root"),
+            format!("go to one that is: deployfile rollback; or move the link away: mv {link} {link}.before"),
         )),
         CurrentLink::Foreign(target) => Some(Refusal::new(
             "plan::current-foreign",
             format!("{link} points to {target}, outside of releases/"),
-            "move the link away; the next apply makes it anew",
+            format!("move the link away, the next apply makes it anew: mv {link} {link}.before"),
         )),
         CurrentLink::NotALink => Some(Refusal::new(
             "plan::current-not-a-link",

@@ -40,10 +40,10 @@ pub(crate) fn victims(situation: &Situation<'_>) -> Vec<Victim> {
 }
 
 impl Situation<'_> {
-    /// Seconds since the release was begun. A clock that stands before the newest release has jumped: no age counts.
+    /// Seconds since the release was begun. A clock that was set back makes releases younger than they are, never older;
+    /// for one from its future no age counts at all.
     fn age_secs(&self, facts: &ReleaseFacts) -> Option<i64> {
-        let newest = self.ledger.releases.values().map(|f| f.created).max()?;
-        (self.at >= newest).then(|| self.at.0.saturating_sub(facts.created.0))
+        (self.at >= facts.created).then(|| self.at.0.saturating_sub(facts.created.0))
     }
     /// Whether what was begun with it may still be under way: a request, a worker's job. So it counts from when it was
     /// left, not from when it was made.
@@ -184,6 +184,30 @@ mod tests {
         let aged = Retention { max_age: Some(Millis(1000)), ..rule() };
         assert!(gone(&ledger(), &aged, &[], 0).is_empty());
         assert_eq!(gone(&ledger(), &aged, &[6], LATER).len(), 5);
+    }
+
+    /// One release that a wrong clock dated into the future is young for ever; the others go as they would.
+    #[test]
+    fn a_release_from_the_future_keeps_itself_only() {
+        let mut ledger = ledger();
+        ledger.releases.insert(id(7), facts(ReleaseState::Good, i64::from(i32::MAX)));
+        ledger.committed.insert(0, id(7));
+        assert_eq!(gone(&ledger, &rule(), &[], LATER), ["r01", "r02", "r03"]);
+    }
+
+    /// 2028-02-28 12:00, a day and two over the leap day; and over the end of 32-bit time.
+    #[test]
+    fn ages_count_seconds_over_a_leap_day_and_over_2038() {
+        const NOON: i64 = 1_835_352_000;
+        let aged = Retention { keep: 10, max_age: Some(Millis(86_400_000)), ..rule() };
+        for begun in [NOON, NOON + 86_400, i64::from(i32::MAX) - 10] {
+            let mut ledger = Ledger::default();
+            ledger.releases.insert(id(1), facts(ReleaseState::Good, begun));
+            ledger.committed.push(id(1));
+            assert!(gone(&ledger, &aged, &[], begun + 86_400).is_empty());
+            assert_eq!(gone(&ledger, &aged, &[], begun + 86_401), ["r01"]);
+            assert!(gone(&ledger, &aged, &[], begun - 400 * 86_400).is_empty());
+        }
     }
 
     #[test]

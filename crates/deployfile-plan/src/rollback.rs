@@ -1,9 +1,10 @@
 //! Goal `rollback`: go to an older good release, by its own tail.
 
-use crate::apply::{drift, finish, unfinished};
+use crate::apply::{current_refusal, drift, finish, unfinished};
 use crate::fill::HostContext;
 use crate::writer::Writer;
 use crate::{Refusal, Request, hooks, spec_digest};
+use deployfile_model::spec::Layout;
 use deployfile_model::{Digest, Host, ReleaseId, Stage};
 use deployfile_record::observation::{CurrentLink, SeenRelease};
 use deployfile_record::{FORMAT, Goal, HostPlan, Ledger, Observation, Plan, ReleaseState};
@@ -72,6 +73,11 @@ fn host_plan(
     force: bool,
     is_first: bool,
 ) -> Result<(HostPlan, SeenRelease), Vec<Refusal>> {
+    // What deployfile did not make is never replaced. A release that can no longer be read may be left.
+    if matches!(observation.current, CurrentLink::Foreign(_) | CurrentLink::NotALink) {
+        let layout = Layout { root: observation.root.clone(), current: request.spec.app.current.clone() };
+        current_refusal(observation, &layout.current()).map_or(Ok(()), |refusal| Err(vec![refusal]))?;
+    }
     let seen = target_release(observation, to, force).map_err(|r| vec![r])?;
     let context = HostContext::for_release(request, host, observation, &seen.record).map_err(|r| vec![r])?;
     // Components of the release's own hooks were stored with it; today's file only says what happens on the way back.

@@ -45,7 +45,11 @@ pub fn observe(
     seen.release_dirs = release_dirs(root)?;
     seen.in_use = in_use::releases_in_use(&layout.root);
     if let Some(id) = seen.current.release() {
-        seen.current_release = see(root, id, &seen.ledger)?;
+        // A way away from a release that can no longer be read must stay open.
+        seen.current_release = match see(root, id, &seen.ledger) {
+            Err(failure) if failure.code == release::DAMAGED => None,
+            seen => seen?,
+        };
     }
     if let Some(current) = &seen.current_release {
         seen.down = service::down(&layout.root, &current.tail);

@@ -28,6 +28,9 @@ use deployfile_record::{FORMAT, ReleaseRecord, Tail};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
+/// The code of a release that cannot say what it is.
+pub const DAMAGED: &str = "release::damaged";
+
 /// The longest manifest or tail, in bytes.
 const MAX_RECORD: u64 = 4 << 20;
 /// The longest rendered file that is read for a diff, in bytes.

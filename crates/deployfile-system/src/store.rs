@@ -42,6 +42,11 @@ pub enum StoreError {
     Journal(JournalError),
     /// A stored plan cannot be read.
     Plan(Digest, PlanError),
+    /// A stored plan is not there.
+    NoPlan {
+        /// Its file.
+        path: String,
+    },
     /// What is stored under a digest has another one.
     Digest {
         /// What it is.
@@ -59,6 +64,7 @@ impl fmt::Display for StoreError {
             StoreError::Disk(e) => e.fmt(f),
             StoreError::Journal(e) => e.fmt(f),
             StoreError::Plan(digest, _) => write!(f, "read the stored plan {}", digest.short()),
+            StoreError::NoPlan { path } => write!(f, "cannot read the stored plan `{path}`: it is not there"),
             StoreError::Digest { what, wanted, found } => {
                 write!(f, "the stored {what} {} was changed: its digest is {}", wanted.short(), found.short())
             }
@@ -71,7 +77,7 @@ impl std::error::Error for StoreError {
             StoreError::Disk(e) => e.source(),
             StoreError::Journal(e) => e.source(),
             StoreError::Plan(_, e) => Some(e),
-            StoreError::Digest { .. } => None,
+            StoreError::Digest { .. } | StoreError::NoPlan { .. } => None,
         }
     }
 }
@@ -91,10 +97,25 @@ impl StoreError {
         let code = match self {
             StoreError::Disk(error) => return crate::disk_failure(error),
             StoreError::Journal(_) => "journal::failed",
-            StoreError::Plan(..) | StoreError::Digest { .. } => "store::damaged",
+            StoreError::Plan(..) | StoreError::Digest { .. } | StoreError::NoPlan { .. } => "store::damaged",
         };
-        Failure::from_error(code, self)
+        let failure = Failure::from_error(code, self);
+        match self {
+            StoreError::Journal(JournalError::Damaged { segment, offset, .. }) => failure.help(mended(segment, *offset)),
+            StoreError::Plan(..) | StoreError::NoPlan { .. } | StoreError::Digest { what: "plan", .. } => {
+                failure.help("put the file back from a backup, then: deployfile resume; a run that did not switch yet can be left behind: deployfile apply --force")
+            }
+            _ => failure,
+        }
     }
+}
+
+/// What mends a journal without a backup. What is cut off is forgotten, so it is a person's to decide.
+fn mended(segment: &str, offset: u64) -> String {
+    format!(
+        "restore the file from a backup; or keep a copy and cut off what cannot be read, which forgets all that was done \
+         since: cp -p {segment} {segment}.damaged && truncate --size={offset} {segment}"
+    )
 }
 
 fn rel(text: &str) -> RelPath {
@@ -176,7 +197,13 @@ impl Store {
 
     /// A stored plan; its digest is checked.
     pub fn plan(&self, digest: &Digest) -> Result<Plan, StoreError> {
-        let bytes = self.dir.read(&rel(&format!("plans/{}.json", digest.hex())), PLAN_BYTES)?;
+        let path = format!("plans/{}.json", digest.hex());
+        let bytes = self.dir.read(&rel(&path), PLAN_BYTES).map_err(|error| match error {
+            error if error.is_not_found() => {
+                StoreError::NoPlan { path: format!("{}/{path}", self.dir.path_for_display()) }
+            }
+            error => error.into(),
+        })?;
         check("plan", digest, &bytes)?;
         Plan::from_bytes(&bytes).map_err(|e| StoreError::Plan(*digest, e))
     }
@@ -266,10 +293,10 @@ impl Store {
     }
 
     fn sweep_folder(&self, folder: &str, ending: &str, wanted: &[Digest]) -> Result<(), StoreError> {
+        let wanted: BTreeSet<String> = wanted.iter().map(Digest::hex).collect();
         for entry in self.dir.list(&rel(folder))? {
             let Some(name) = entry.text() else { continue };
-            let is_wanted = |hex: &str| wanted.iter().any(|digest| digest.hex() == hex);
-            if name.strip_suffix(ending).is_some_and(|hex| !is_wanted(hex)) {
+            if name.strip_suffix(ending).is_some_and(|hex| !wanted.contains(hex)) {
                 self.dir.remove_file(&rel(&format!("{folder}/{name}")))?;
             }
         }

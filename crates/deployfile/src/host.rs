@@ -133,9 +133,7 @@ impl LocalHost {
     /// Who holds the lock now, if anybody does. The note is missing when its holder is just writing it.
     pub(crate) fn lock_holder(&self) -> Result<Option<Holder>, Stop> {
         let Some(store) = self.store()? else { return Ok(None) };
-        let holder = store
-            .lock_holder()
-            .map_err(|e| Stop::from(CliError::from_error("disk::failed", exit::FAILED, &e)))?;
+        let holder = store.lock_holder().map_err(|e| Stop::from(lock_unusable(&e)))?;
         Ok(holder.filter(|holder| holder.is_live))
     }
 
@@ -184,11 +182,17 @@ pub(crate) fn lock(store: &Store, run: Option<&RunId>, wait: Millis) -> Result<L
             Err(error @ LockError::Busy { .. }) => {
                 return Err(busy(error).help("wait for it: --wait 5m; or stop its holder").into());
             }
-            Err(LockError::Disk(error)) => {
-                return Err(CliError::from_error("disk::failed", exit::FAILED, &error).into());
-            }
+            Err(LockError::Disk(error)) => return Err(lock_unusable(&error).into()),
         }
     }
+}
+
+/// The lock's file is not one that can be locked.
+fn lock_unusable(error: &(dyn std::error::Error + 'static)) -> CliError {
+    CliError::from_error("disk::failed", exit::FAILED, error).help(
+        "mend what the causes name; what stands where the lock's file belongs may be moved away while no deployfile runs: \
+         mv ROOT/.deployfile/lock ROOT/lock.before",
+    )
 }
 
 /// Somebody else holds the lock: who, and for how long.

@@ -135,6 +135,14 @@ fn after_commit_a_failure_is_a_warning() {
 }
 
 #[test]
+fn a_release_that_cannot_be_removed_is_a_warning_in_a_clean_too() {
+    let mut plan = plan();
+    plan.steps.retain(|step| step.stage == Stage::Prune);
+    let machine = Machine::replay(&plan, &[failed(StepList::Forward, 6, FailureKind::Failed)]);
+    assert_eq!(machine.next(), Directive::Finish(RunResult::Done));
+}
+
+#[test]
 fn on_error_warn_covers_errors_but_not_a_veto() {
     let plan = plan();
     let mut machine = Machine::replay(&plan, &done(1));

@@ -119,7 +119,7 @@ impl ReleaseError {
         match self {
             Self::Missing { .. } => "release::missing",
             Self::NotSealed { .. } => "release::not-sealed",
-            Self::Damaged { .. } => "release::damaged",
+            Self::Damaged { .. } => super::DAMAGED,
             Self::Format { .. } => "release::format",
             Self::Special { .. } => "seal::special-file",
             Self::SharedWrite { .. } => "seal::shared-write",
@@ -136,7 +136,7 @@ impl ReleaseError {
         Some(match self {
             Self::Missing { .. } => "`deployfile releases` lists those that are there".to_owned(),
             Self::NotSealed { .. } => "`deployfile resume` finishes it, or apply again".to_owned(),
-            Self::Damaged { .. } => "choose another release; this one cannot be trusted".to_owned(),
+            Self::Damaged { .. } => "it cannot be trusted any more: go back with `deployfile rollback`, or to another one with `--to ID` (`deployfile releases`)".to_owned(),
             Self::Format { .. } => "use the newer deployfile".to_owned(),
             Self::Special { .. } => "let the step that made it put it under `shared` or remove it".to_owned(),
             Self::SharedWrite { with, .. } => format!(

@@ -24,8 +24,10 @@ pub struct Drift {
 /// How an entry of a release differs from what was sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DriftKind {
-    /// Its content, target or kind.
+    /// Its content or kind.
     Changed,
+    /// What the link names.
+    TargetChanged,
     /// It is gone.
     Missing,
     /// Its permission bits.
@@ -38,6 +40,7 @@ impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.what {
             DriftKind::Changed => "changed",
+            DriftKind::TargetChanged => "target changed",
             DriftKind::Missing => "missing",
             DriftKind::ModeChanged => "mode changed",
             DriftKind::Added => "added",
@@ -119,7 +122,8 @@ enum Seen {
 
 fn compare(node: &Node, entry: &Entry, stats: Option<&StatCache>) -> Seen {
     if !node.has_shape_of(entry) {
-        return Seen::Differs(DriftKind::Changed);
+        let is_link = matches!(node.what, What::Link { .. }) && entry.stat.kind == Kind::Symlink;
+        return Seen::Differs(if is_link { DriftKind::TargetChanged } else { DriftKind::Changed });
     }
     if entry.stat.kind != Kind::Symlink && entry.stat.mode != node.mode {
         return Seen::Differs(DriftKind::ModeChanged);

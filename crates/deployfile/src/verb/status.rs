@@ -13,9 +13,10 @@ use deployfile_exec::{Stop as Wish, Tell};
 use deployfile_model::{Name, ReleaseId};
 use deployfile_record::event::Stream;
 use deployfile_record::ledger::OpenRun;
+use deployfile_record::observation::CurrentLink;
 use deployfile_record::{Effect, FORMAT, Failure, Ledger, Tail};
 use deployfile_report::plan::short;
-use deployfile_system::{observe, probe, release};
+use deployfile_system::{current, observe, probe, release};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,6 +46,13 @@ struct Status {
     services: Vec<ServiceState>,
     lock: Value,
     drift: Vec<String>,
+    trouble: Option<Trouble>,
+}
+
+/// Why what is served is not a release of this root, and what mends it.
+struct Trouble {
+    what: String,
+    next: String,
 }
 
 fn look(local: &LocalHost) -> Result<Status, Stop> {
@@ -52,13 +60,53 @@ fn look(local: &LocalHost) -> Result<Status, Stop> {
     let current = current_id(local)?;
     let known = current.as_ref().filter(|id| ledger.releases.contains_key(id));
     let (mut drift, mut services, mut served) = (Vec::new(), Vec::new(), None);
+    let mut trouble = trouble_of_link(local, &ledger)?;
     if let (Some(id), Some(root)) = (known, &local.root) {
-        drift = observe::drift(root, id)?;
-        let tail = tail_of(root, id)?;
-        services = states(local, &tail)?;
-        served = ask_build(tail.probes.iter().map(|(effect, _)| effect));
+        match whole(root, id) {
+            Err(failure) if UNREADABLE.contains(&failure.code.as_str()) => {
+                let next = "deployfile rollback".to_owned();
+                trouble = Some(Trouble { what: failure.to_string(), next });
+            }
+            read => {
+                let (found, tail) = read?;
+                drift = found;
+                services = states(local, &tail)?;
+                served = ask_build(tail.probes.iter().map(|(effect, _)| effect));
+            }
+        }
     }
-    Ok(Status { lock: lock::document(holder.as_ref()), ledger, current, served, services, drift })
+    Ok(Status { lock: lock::document(holder.as_ref()), ledger, current, served, services, drift, trouble })
+}
+
+/// The drift of a release, and its tail.
+fn whole(root: &Dir, id: &ReleaseId) -> Result<(Vec<String>, Tail), Failure> {
+    let drift = observe::drift(root, id)?;
+    let tail = release::read_tail(&release::open(root, id)?)?;
+    let unsealed =
+        || Failure::new("release::not-sealed", format!("release {id} was not rendered completely"));
+    Ok((drift, tail.ok_or_else(unsealed)?))
+}
+
+/// What a current release is when it can no longer say what it is.
+const UNREADABLE: [&str; 3] = [release::DAMAGED, "release::not-sealed", "release::missing"];
+
+/// A link that names nothing of ours, or is none.
+fn trouble_of_link(local: &LocalHost, ledger: &Ledger) -> Result<Option<Trouble>, Stop> {
+    let Some(root) = &local.root else { return Ok(None) };
+    let link = local.layout.current();
+    let away = format!("mv {link} {link}.before, then: deployfile apply");
+    let trouble = match current::read(root, &local.layout.root, &local.layout.current)? {
+        CurrentLink::NotALink => (format!("{link} is a real directory or file, not a link"), away),
+        CurrentLink::Foreign(to) => (format!("{link} points to {to}, outside of releases/"), away),
+        CurrentLink::Release(id) if !ledger.releases.contains_key(&id) => {
+            (format!("{link} names {id}, which the journal does not know"), "deployfile rollback".to_owned())
+        }
+        CurrentLink::Absent if !ledger.committed.is_empty() => {
+            (format!("{link} is not there, and a release was committed"), "deployfile apply".to_owned())
+        }
+        CurrentLink::Absent | CurrentLink::Release(_) => return Ok(None),
+    };
+    Ok(Some(Trouble { what: trouble.0, next: trouble.1 }))
 }
 
 /// Asks the running service once, where the release says how.
@@ -125,6 +173,7 @@ fn document(local: &LocalHost, status: &Status) -> Value {
         "interrupted": status.interrupted().map(run),
         "left_stuck": status.ledger.left_stuck,
         "drift": status.drift,
+        "trouble": status.trouble.as_ref().map(|trouble| trouble.what.as_str()),
     })
 }
 
@@ -147,6 +196,9 @@ fn text(local: &LocalHost, status: &Status) -> String {
             let build = build.map(|id| format!(" (build {})", short(id.as_str()))).unwrap_or_default();
             line("current", &format!("{id}{build}"));
         }
+    }
+    if let Some(trouble) = &status.trouble {
+        line("trouble", &trouble.what);
     }
     if let Some(previous) = status.ledger.previous() {
         line("previous", previous.as_str());
@@ -179,6 +231,8 @@ fn text(local: &LocalHost, status: &Status) -> String {
     if let Some(open) = status.interrupted() {
         line(if open.is_stuck() { "stuck" } else { "interrupted" }, &run(open));
         out.push_str("next: deployfile resume\n");
+    } else if let Some(trouble) = &status.trouble {
+        out.push_str(&format!("next: {}\n", trouble.next));
     }
     out
 }

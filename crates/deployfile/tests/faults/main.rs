@@ -4,6 +4,7 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, loudly")]
 
+mod damage;
 mod disks;
 mod gate;
 mod invariants;
@@ -12,6 +13,7 @@ mod mutants;
 mod power;
 mod race;
 mod refuse;
+mod retention;
 mod rooms;
 mod sample;
 mod simulated;
