@@ -10,6 +10,7 @@
 use super::power::mend;
 use super::sample::{Only, seed, tried};
 use super::site::Site;
+use deployfile_disk::tree::WHOLE_SYNC_ABOVE;
 use deployfile_testkit::disks::{Disk, Format};
 use deployfile_testkit::trace::{Act, Mutation, Trace};
 use std::path::PathBuf;
@@ -153,6 +154,33 @@ fn xfs() {
 #[test]
 fn btrfs() {
     cut_everywhere(Format::Btrfs, "btrfs");
+}
+
+/// So many files are made durable by one call for the whole file system, which the model cannot see on its own disk.
+#[test]
+fn a_release_of_many_files_is_whole_once_it_was_promised() {
+    for format in [Format::Ext4, Format::Xfs, Format::Btrfs] {
+        let Some(mut bench) = Bench::new(format, "disks::a_release_of_many_files") else { return };
+        for n in 0..=WHOLE_SYNC_ABOVE {
+            bench.site.sandbox.write(&format!("src/many/{}/{n}", n % 10), &n.to_string());
+        }
+        bench.restore();
+        bench.site.sandbox.expect(0, bench.site.args);
+        if format.can_stop() {
+            bench.disk.stop();
+        } else {
+            bench.disk.copy(&bench.cut);
+        }
+        bench.disk.unmount();
+        if !format.can_stop() {
+            bench.disk.replace(&bench.cut);
+        }
+        bench.disk.mount();
+        assert_eq!(bench.site.text().as_deref(), bench.site.after, "{format:?}");
+        let current = bench.site.current().unwrap();
+        bench.site.json(&["release", "verify", &current]).unwrap();
+        bench.disk.unmount();
+    }
 }
 
 /// A deploy without syncs, as a shell makes it: each disk must show what that loses, or its lane could not fail.

@@ -13,8 +13,8 @@ use std::fs;
 
 /// States of one command that are recovered from when it is not all of them.
 const STATES: usize = 1_080;
-/// There are at least so many of each command.
-const FEWEST: usize = 100;
+/// There are at least so many of each command. Three have more than are tried: all seven together make 5,000.
+const FEWEST: usize = 300;
 /// Checks that start another process are made for one state in so many.
 const CLOSER: usize = 6;
 
@@ -84,9 +84,9 @@ fn told(name: &str, run: &Run, cut: &Cut) -> String {
         let op = format!("{:?}", run.ops[index]);
         format!(", which is {} of {}", op.split([' ', '{']).next().unwrap_or_default(), run.paths[index])
     });
-    let label = label(cut);
+    let (label, long) = (label(cut), if is_long() { "DEPLOYFILE_LONG=1 " } else { "" });
     format!(
-        "cut after call {} of {}{last}, {:?} is kept\nreplay: DEPLOYFILE_ONLY='{label}' DEPLOYFILE_SEED={} \
+        "cut after call {} of {}{last}, {:?} is kept\nreplay: {long}DEPLOYFILE_ONLY='{label}' DEPLOYFILE_SEED={} \
          cargo nextest run -p deployfile --test faults power::{name}\n",
         cut.after,
         run.ops.len(),
