@@ -8,6 +8,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// What damages a file.
+type Breaks<'a> = &'a dyn Fn(&Path);
+
 /// Verbs that read the root.
 const READING: [&[&str]; 5] =
     [&["status"], &["releases"], &["apply", "--yes"], &["rollback", "--yes"], &["clean", "--yes"]];
@@ -107,7 +110,7 @@ fn a_flipped_bit_in_the_journal_is_told_by_every_verb_and_cut_off_by_the_named_c
 
 #[test]
 fn a_current_release_that_cannot_say_what_it_is_can_be_left() {
-    let breakages: [(&str, &dyn Fn(&Path)); 4] = [
+    let breakages: [(&str, Breaks<'_>); 4] = [
         ("manifest.json", &|folder| flip(&folder.join("manifest.json"), 10)),
         ("tree", &|folder| flip(&folder.join("tree"), 10)),
         ("sealed", &|folder| fs::remove_file(folder.join("manifest.json")).unwrap()),
@@ -144,7 +147,6 @@ fn a_release_that_a_rollback_would_go_to_is_read_first() {
 
 #[test]
 fn what_stands_in_the_place_of_current_is_named_and_never_replaced() {
-    type Breaks<'a> = &'a dyn Fn(&Path);
     let breakages: [(&str, Breaks<'_>, &str); 3] = [
         ("plan::current-not-a-link", &|link| fs::create_dir(link).unwrap(), "not a link"),
         ("plan::current-not-a-link", &|link| fs::write(link, "mine").unwrap(), "not a link"),
@@ -205,7 +207,7 @@ fn a_lock_file_that_is_not_one() {
 
 #[test]
 fn a_stored_plan_that_is_gone_or_changed_is_never_followed() {
-    let breakages: [(&str, &dyn Fn(&Path)); 2] = [
+    let breakages: [(&str, Breaks<'_>); 2] = [
         ("it is not there", &|plan| fs::remove_file(plan).unwrap()),
         ("was changed", &|plan| flip(plan, 40)),
     ];
