@@ -258,22 +258,8 @@ impl ThisHost {
             let message = format!("release {id} is kept: {why}");
             return Err(Failure::new("prune::in-use", message).help("it goes with the next prune"));
         }
-        self.refuse_foreign(id)?;
         release::remove(&self.root, id)?;
         Ok(())
-    }
-
-    /// A release of somebody else stays where it is: half of it could not be deleted.
-    fn refuse_foreign(&self, id: &ReleaseId) -> Result<(), Failure> {
-        let us = rustix::process::geteuid();
-        let found = self.root.stat(&release_path(id)?).map_err(|e| disk(&e))?;
-        let Some(found) = found.filter(|found| !us.is_root() && found.uid != us.as_raw()) else {
-            return Ok(());
-        };
-        let path = self.layout.release(id);
-        let message =
-            format!("release {id} is kept: {path} belongs to user {}, not to {}", found.uid, us.as_raw());
-        Err(Failure::new("prune::not-ours", message).help(format!("remove it as its owner: rm -r {path}")))
     }
 
     /// After the last step that changes which releases there are. What does not work out is tried again after the next

@@ -86,8 +86,12 @@ pub fn rendered_files(release: &Dir, also: &[RelPath]) -> Result<BTreeMap<String
 pub fn remove(root: &Dir, id: &ReleaseId) -> Result<bool, ReleaseError> {
     let releases = root.open_dir(&rel(App::RELEASES))?;
     let Ok(name) = RelPath::new(id.as_str()) else { return Ok(false) };
-    if releases.stat(&name)?.is_none() {
-        return Ok(false);
+    let Some(found) = releases.stat(&name)? else { return Ok(false) };
+    let us = rustix::process::geteuid();
+    if !us.is_root() && found.uid != us.as_raw() {
+        // It stays where it is: half of it could not be deleted.
+        let path = format!("{}/{id}", releases.path_for_display());
+        return Err(ReleaseError::NotOurs { release: id.clone(), path, owner: found.uid });
     }
     let trash = releases.rename_to_trash(&name)?;
     releases.sync()?;

@@ -101,7 +101,7 @@ fn drift_is_told_by_kind() {
         ("__pycache__/x.pyc", DriftKind::Added),
         ("a", DriftKind::Changed),
         ("dir/b", DriftKind::Missing),
-        ("shared-media", DriftKind::Changed),
+        ("shared-media", DriftKind::TargetChanged),
         ("z", DriftKind::ModeChanged),
     ];
     assert_eq!(found, expected.map(|(path, what)| (path.to_owned(), what)));

@@ -63,6 +63,15 @@ pub enum ReleaseError {
         /// Its path in the release.
         path: String,
     },
+    /// Another user owns its folder, so it is not removed.
+    NotOurs {
+        /// The release.
+        release: ReleaseId,
+        /// Its folder.
+        path: String,
+        /// Who owns it.
+        owner: u32,
+    },
     /// Someone asked to stop.
     Interrupted,
     /// A file call failed.
@@ -92,6 +101,9 @@ impl fmt::Display for ReleaseError {
                 "cannot seal release {release}: the machine was started again while it was made, so files of it may be lost"
             ),
             Self::SecretMissing { path } => write!(f, "cannot seal `{path}`: the file is not there"),
+            Self::NotOurs { release, path, owner } => {
+                write!(f, "release {release} is kept: {path} belongs to another user (uid {owner})")
+            }
             Self::Interrupted => f.write_str("stopped while the release was sealed"),
             Self::Disk(error) => error.fmt(f),
         }
@@ -126,6 +138,7 @@ impl ReleaseError {
             Self::Disturbed { .. } => "seal::disturbed",
             Self::Restarted { .. } => "seal::restarted",
             Self::SecretMissing { .. } => "seal::secret-missing",
+            Self::NotOurs { .. } => "prune::not-ours",
             Self::Interrupted => "seal::interrupted",
             Self::Disk(error) if error.is_no_space() => "release::no-space",
             Self::Disk(_) => "release::disk",
@@ -146,6 +159,7 @@ impl ReleaseError {
             Self::Disk(error) if error.is_no_space() => {
                 "free some space (`deployfile clean`), then resume".to_owned()
             }
+            Self::NotOurs { path, .. } => format!("remove it as its owner: rm -r {path}"),
             Self::Restarted { .. } => "apply again: what is served did not change".to_owned(),
             Self::SecretMissing { .. } | Self::Interrupted | Self::Disk(_) => return None,
         })
