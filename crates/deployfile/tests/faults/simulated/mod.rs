@@ -15,11 +15,11 @@ use deployfile_testkit::world::{Fault, Injection};
 use examples::Example;
 use story::{Case, GOALS, Recovery};
 
-/// Boundaries that the stories of one example may pass when it is not all of them, and those of its pairs of kills.
-const SINGLES: usize = 240_000;
-const PAIRS: usize = 30_000;
-/// What the planning in a story costs, in boundaries.
-const PLANNING: usize = 200;
+/// What the stories of one example may cost when it is not all of them, in boundaries; and its pairs of kills.
+const SINGLES: usize = 1_300_000;
+const PAIRS: usize = 160_000;
+/// What planning costs for each step of a plan, in boundaries.
+const PLANNING: usize = 60;
 /// Pairs of one run that are tried when it is all of them.
 const ALL_PAIRS: usize = 60_000;
 
@@ -92,7 +92,8 @@ fn example(name: &str) {
             count.boundaries += case.passed.len();
             let (singles, pairs) = (singles(&case), pairs(&case));
             let step = |stories: &[Story], room: usize| {
-                (stories.len() * (case.passed.len() + PLANNING)).div_ceil(room / cases)
+                (stories.len() * (case.passed.len() + PLANNING * case.plan.hosts[0].steps.len()))
+                    .div_ceil(room / cases)
             };
             let steps = match is_long() {
                 true => (1, pairs.len().div_ceil(ALL_PAIRS)),
