@@ -128,7 +128,10 @@ impl Store {
         if root.stat(&rel(App::STATE))?.is_none() {
             return Ok(None);
         }
-        Ok(Some(Store { dir: root.open_dir(&rel(App::STATE))? }))
+        let dir = root.open_dir(&rel(App::STATE))?;
+        // The very first run was cut before it had a journal. Where there are releases, a journal is missed.
+        let was_cut = dir.stat(&rel("journal"))?.is_none() && root.stat(&rel(App::RELEASES))?.is_none();
+        Ok((!was_cut).then_some(Store { dir }))
     }
 
     /// Opens the store of a root, and makes what is missing of it, durably.

