@@ -91,6 +91,7 @@ impl<'p> Machine<'p> {
             Fact::Reverting { .. } => self.state = State::Unwinding { next: 1 },
             Fact::Finished { result, .. } => self.end(*result),
             Fact::Resumed { .. } => self.reopen(),
+            Fact::Restarted { .. } if self.can_begin_anew() => self.state = State::Forward { next: 1 },
             _ => {}
         }
         match fact.outcome() {
@@ -103,6 +104,11 @@ impl<'p> Machine<'p> {
     /// Whether what is served may have changed: from the intent to switch on.
     pub fn switch_began(&self) -> bool {
         self.switch_began
+    }
+
+    /// Whether it is on its way, and what is served cannot have changed: all of its steps may be performed once more.
+    pub fn can_begin_anew(&self) -> bool {
+        matches!(self.state, State::Forward { next } if next > 1) && !self.switch_began
     }
 
     /// Whether the run is promised: nothing undoes it any more.

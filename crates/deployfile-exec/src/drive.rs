@@ -117,7 +117,7 @@ impl From<Failure> for Break {
 
 impl Loop<'_> {
     fn run(mut self, facts: &[Fact]) -> Ended {
-        let end = self.end_leftovers(facts).and_then(|()| self.go());
+        let end = self.end_leftovers(facts).and_then(|()| self.begin_anew_if_lost()).and_then(|()| self.go());
         match end {
             Ok(result) => self.over(result),
             Err(Break::LeaveOpen) => Ended::LeftOpen { changed: self.changed_open(), served: self.served() },
@@ -141,6 +141,19 @@ impl Loop<'_> {
             if let Fact::Spawned { pid, start_ticks, boot, .. } = fact {
                 self.effects.end_leftover(*pid, *start_ticks, boot)?;
             }
+        }
+        Ok(())
+    }
+
+    /// After a power cut files may be empty that a finished step wrote, and nothing in them tells.
+    fn begin_anew_if_lost(&mut self) -> Result<(), Break> {
+        let Some(release) = self.plan.release.clone().filter(|_| self.machine.can_begin_anew()) else {
+            return Ok(());
+        };
+        if self.effects.is_lost(&release)? {
+            let message = format!("the machine was started again since release {release} was begun");
+            self.teller.say(What::Warning { message, help: Some("it is made anew".to_owned()) });
+            self.note(Fact::Restarted { release })?;
         }
         Ok(())
     }

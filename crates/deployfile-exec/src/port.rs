@@ -61,6 +61,8 @@ pub trait Effects {
     fn perform(&mut self, call: &Call<'_>, tell: &mut dyn Tell) -> Result<Outcome, Failure>;
     /// Ends a process of an earlier try of this run, if it still is the one that the journal names.
     fn end_leftover(&mut self, pid: u32, start_ticks: u64, boot: &str) -> Result<(), Failure>;
+    /// Whether the machine was started again since this release was begun, and it is not sealed: nothing of it is durable.
+    fn is_lost(&mut self, release: &deployfile_model::ReleaseId) -> Result<bool, Failure>;
     /// The release that the current link names, read from the host.
     fn read_current(&mut self) -> Result<Option<deployfile_model::ReleaseId>, Failure>;
 }

@@ -48,6 +48,12 @@ pub enum Fact {
         /// Who, from where.
         who: String,
     },
+    /// The machine was started again before the release was sealed. Nothing that was made of it is durable: the run
+    /// begins anew.
+    Restarted {
+        /// Which release.
+        release: ReleaseId,
+    },
     /// A step is about to act.
     Started {
         /// Which.

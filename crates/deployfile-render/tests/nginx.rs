@@ -13,6 +13,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const NGINX: &str = "/usr/sbin/nginx";
 
@@ -114,6 +115,9 @@ fn nginx_accepts_every_kind_of_location() {
     let folder = tempfile::tempdir().unwrap();
     let text = server_block(&site(folder.path())).unwrap();
     test(folder.path(), &text).unwrap();
+    // Two sites beside one another say the same map.
+    let other = text.replace("http.sock", "other.sock").replace("shop.example.com", "other.example.com");
+    test(folder.path(), &format!("{text}{other}")).unwrap();
     for (right, wrong) in [("set $rel", "set rel"), ("try_files", "try_file"), ("\"~^www", "~^www")] {
         let broken = text.replacen(right, wrong, 1);
         assert_ne!(broken, text);
@@ -140,6 +144,46 @@ fn one_request_sees_one_release_by_its_real_path() {
         assert_eq!(get(&real, "/index.php"), format!("{public}/index.php\n{public}"));
     }
     drop(php);
+}
+
+/// Asks `times` times for a file of the release while `current` goes to and fro as fast as it can; the answers that were not
+/// one whole release's.
+fn bad_answers(text: &str, folder: &Path, times: usize) -> Vec<String> {
+    const IDS: [&str; 2] = ["r1", "a-release-with-a-name-that-is-much-longer-than-that-of-the-other"];
+    IDS.iter().for_each(|id| release(folder, id));
+    switch(folder, IDS[0]);
+    let _nginx = start(folder, text);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let switching = scope.spawn(|| {
+            let mut n = 0_usize;
+            while !over.load(Ordering::SeqCst) {
+                n += 1;
+                switch(folder, IDS[n % 2]);
+            }
+            n
+        });
+        let answers = (0..times).map(|_| get(folder, "/a.txt"));
+        let bad: Vec<String> = answers.filter(|answer| !IDS.contains(&answer.as_str())).collect();
+        over.store(true, Ordering::SeqCst);
+        assert!(switching.join().unwrap() > times / 10, "hardly anything was switched");
+        bad
+    })
+}
+
+/// nginx works out the length of what `set` sets, and then the value: a switch in between must not matter.
+#[test]
+fn no_switch_is_too_fast() {
+    if !tool::is_here(NGINX) {
+        return;
+    }
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [right, wrong] = folders.each_ref().map(|folder| folder.path().canonicalize().unwrap());
+    let text = |folder: &Path| server_block(&site(folder)).unwrap();
+    let bad = bad_answers(&text(&right), &right, 5_000);
+    assert!(bad.is_empty(), "{} bad answers: {:?}", bad.len(), bad.first());
+    let read_twice = text(&wrong).replace("set $rel $deployfile_real_path", "set $rel $realpath_root");
+    assert!(!bad_answers(&read_twice, &wrong, 20_000).is_empty(), "reading it twice is not caught");
 }
 
 #[test]

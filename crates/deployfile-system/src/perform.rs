@@ -322,6 +322,10 @@ impl Effects for ThisHost {
         })
     }
 
+    fn is_lost(&mut self, release: &ReleaseId) -> Result<bool, Failure> {
+        Ok(release::is_lost(&self.root, release)?)
+    }
+
     fn read_current(&mut self) -> Result<Option<ReleaseId>, Failure> {
         Ok(current::read(&self.root, &self.layout.root, &self.layout.current)?.release().cloned())
     }

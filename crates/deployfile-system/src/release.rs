@@ -12,7 +12,7 @@ mod tree;
 mod verify;
 
 pub use error::ReleaseError;
-pub use seal::{Header, seal};
+pub use seal::{Header, is_lost, seal};
 pub use verify::{Depth, Drift, DriftKind, refuse_drift, verify};
 
 pub(crate) use crate::source::threads;

@@ -100,6 +100,27 @@ fn an_interrupted_run_goes_on_without_its_deployfile() {
 }
 
 #[test]
+fn what_a_power_cut_may_have_taken_is_made_anew() {
+    let (sandbox, mut child) = waiting();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    go(&sandbox);
+    let first = |folder: &str, prefix: &str| {
+        let entries = fs::read_dir(sandbox.root().join(folder)).unwrap().flatten();
+        let mut named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+        named.next().unwrap().path()
+    };
+    // As a power cut may leave it: the machine was started again, and a file that the fetch had written is empty.
+    fs::write(first(".deployfile/cache", "boot-"), "another start").unwrap();
+    fs::write(first("releases", "").join("hello.txt"), "").unwrap();
+    let resumed = sandbox.expect(0, &["resume", "--yes"]);
+    assert!(resumed.err.contains("warning: the machine was started again since release"), "{}", resumed.err);
+    assert_eq!(fs::read_to_string(sandbox.root().join("current/hello.txt")).unwrap(), "one");
+    let current = sandbox.current().unwrap();
+    sandbox.expect(0, &["release", "verify", &current]);
+}
+
+#[test]
 fn what_a_resume_does_stands_in_the_history_of_its_run() {
     let (sandbox, mut child) = waiting();
     child.kill().unwrap();

@@ -7,8 +7,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-/// The test binary, for nextest.
-pub(crate) const LANES: [&str; 4] = ["--package", "deployfile", "--test", "faults"];
+/// The test binary, for nextest. Of the whole workspace, so that nothing is built again with other features.
+pub(crate) const LANES: [&str; 3] = ["--workspace", "-E", "package(deployfile) and binary(faults)"];
 /// Everything else.
 pub(crate) const ALL_BUT_LANES: [&str; 3] =
     ["--workspace", "-E", "not (package(deployfile) and binary(faults))"];

@@ -90,6 +90,22 @@ fn a_failed_run_resumes_at_the_step_that_failed() {
 }
 
 #[test]
+fn what_a_restart_of_the_machine_took_is_made_anew_but_only_before_the_switch() {
+    let plan = plan();
+    let restarted = Fact::Restarted { release: deployfile_model::ReleaseId::new("r2").unwrap() };
+    let mut facts = forward_to(2);
+    assert!(Machine::replay(&plan, &facts).can_begin_anew());
+    facts.push(restarted.clone());
+    assert_eq!(Machine::replay(&plan, &facts).next(), Directive::Perform(key(StepList::Forward, 1)));
+    facts.extend(forward_to(2));
+    facts.push(Fact::Switching { step: key(StepList::Forward, 3), from: None, to: None });
+    facts.push(restarted);
+    let machine = Machine::replay(&plan, &facts);
+    assert!(!machine.can_begin_anew());
+    assert_eq!(machine.next(), Directive::Perform(key(StepList::Forward, 3)));
+}
+
+#[test]
 fn from_the_intent_to_switch_on_a_failure_goes_back() {
     let plan = plan();
     let mut facts = forward_to(2);

@@ -27,11 +27,14 @@ fn site() -> FilledSite {
 fn a_site_passes_real_paths() {
     assert_eq!(
         server_block(&site()).unwrap(),
-        r#"server {
+        r#"map $realpath_root $deployfile_real_path {
+    default $realpath_root;
+}
+server {
     listen 8080;
     server_name shop.example.com;
     root /srv/shop/current/public;
-    set $rel $realpath_root;
+    set $rel $deployfile_real_path;
     index index.php;
     location /api/ {
         root $rel;

@@ -160,7 +160,7 @@ impl ReleaseError {
                 "free some space (`deployfile clean`), then resume".to_owned()
             }
             Self::NotOurs { path, .. } => format!("remove it as its owner: rm -r {path}"),
-            Self::Restarted { .. } => "apply again: what is served did not change".to_owned(),
+            Self::Restarted { .. } => "deployfile resume makes it anew; what is served did not change".to_owned(),
             Self::SecretMissing { .. } | Self::Interrupted | Self::Disk(_) => return None,
         })
     }

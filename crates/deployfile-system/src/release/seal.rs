@@ -43,7 +43,7 @@ pub fn seal(
 ) -> Result<ReleaseRecord, ReleaseError> {
     let release = open(root, &header.id)?;
     let cache = cache_dir(root)?;
-    if boot::is_over(&cache, &header.id)? && read_record(&release)?.is_none() {
+    if is_lost(root, &header.id)? {
         return Err(ReleaseError::Restarted { release: header.id.clone() });
     }
     let before = Moment::now(&cache)?;
@@ -70,6 +70,16 @@ pub fn seal(
     read_back.store(&cache, &header.id)?;
     boot::forget(&cache, &header.id)?;
     Ok(record)
+}
+
+/// Whether the machine was started again since this release was filled, and it is not sealed: nothing of it is durable.
+pub fn is_lost(root: &Dir, id: &ReleaseId) -> Result<bool, ReleaseError> {
+    if !boot::is_over(&cache_dir(root)?, id)? {
+        return Ok(false);
+    }
+    let path = release_path(id);
+    let is_there = root.stat(&path)?.is_some();
+    Ok(!is_there || read_record(&root.open_dir(&path)?)?.is_none())
 }
 
 /// What a killed run was writing anew does not become part of the release. Tells whether there was any.

@@ -50,6 +50,12 @@ impl Effects for Host {
         Ok(())
     }
 
+    fn is_lost(&mut self, release: &ReleaseId) -> Result<bool, Failure> {
+        let world = self.0.borrow();
+        let release = world.disk.releases.get(release);
+        Ok(release.is_some_and(|release| release.sealed.is_none() && release.boot != world.disk.boot))
+    }
+
     fn read_current(&mut self) -> Result<Option<ReleaseId>, Failure> {
         Ok(self.0.borrow().disk.current.clone())
     }
@@ -164,7 +170,12 @@ impl World {
         self.need_room()?;
         let (id, boot) = (target(plan)?, self.disk.boot);
         let revision = plan.revision.clone().unwrap_or_default();
-        self.disk.release_mut(&id).boot = boot;
+        let release = self.disk.release_mut(&id);
+        if release.boot != boot {
+            // What an earlier start of the machine left is taken away.
+            release.files.clear();
+        }
+        release.boot = boot;
         self.put(plan, "app/code", &revision)?;
         self.boundary(Place::WithinEffect)?;
         self.put(plan, "app/page", &revision)
@@ -216,11 +227,10 @@ impl World {
     fn seal(&mut self, plan: &Plan, seal: &SealEffect) -> Result<Outcome, Failure> {
         self.need_room()?;
         let (id, boot) = (target(plan)?, self.disk.boot);
-        let is_early = self.broken == Some(Broken::SealedEarly);
         let release = self.disk.release_mut(&id);
-        if release.sealed.is_none() && release.boot != boot && !is_early {
+        if release.sealed.is_none() && release.boot != boot {
             return Err(Failure::new("seal::restarted", "the machine was started since it was filled")
-                .help("deployfile apply makes it anew"));
+                .help("deployfile resume makes it anew"));
         }
         release.secret = seal.secret_files.iter().map(ToString::to_string).collect();
         let (tree, bytes) = (release.tree(), release.files.len() as u64);

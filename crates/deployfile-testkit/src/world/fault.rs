@@ -98,6 +98,4 @@ pub enum Broken {
     SecretInFailure,
     /// `current` is taken away before it is made anew.
     CurrentUnlinked,
-    /// A release is sealed before all of it stands there.
-    SealedEarly,
 }

@@ -109,8 +109,8 @@ pub(crate) fn mend(site: &Site, is_promised: bool, index: usize) -> Result<Strin
     }
     let resumed = site.sandbox.run(&["resume", "--yes"]);
     let mut ends = format!("resume {}", resumed.code);
-    // 1: what was not durable yet is given up. 2: there is no root at all.
-    let may_end = if site.exit == 0 { [0, 1, 2] } else { [0, 1, site.exit] };
+    // 2: there is no root at all.
+    let may_end = if site.exit == 0 { [0, 2] } else { [0, site.exit] };
     if !may_end.contains(&resumed.code) {
         return Err(format!("{ends}: {}", resumed.err));
     }

@@ -38,7 +38,7 @@ pub(super) const KINDS: [Kind; 5] = [
     Kind {
         fault: Fault::PowerCut,
         title: "Power cut",
-        text: "The machine starts again. What of a release was not sealed is not trusted any more.",
+        text: "The machine starts again. What of a release was not sealed is not trusted any more: `resume` makes it anew.",
     },
     Kind {
         fault: Fault::Stop,
@@ -64,7 +64,6 @@ pub(super) enum Resumed {
     Finishes,
     GoesBack,
     Nothing,
-    Anew,
 }
 
 impl Resumed {
@@ -73,7 +72,6 @@ impl Resumed {
             Resumed::Finishes => "finishes: new",
             Resumed::GoesBack => "goes back: old",
             Resumed::Nothing => "nothing to do",
-            Resumed::Anew => "exits with 1: `deployfile apply` makes it anew",
         }
     }
 }
@@ -149,7 +147,6 @@ fn fill(cell: &mut Cell, case: &Case<'_>, example: &Example, injection: Injectio
     cell.resume.insert(match result(&again) {
         RunResult::Done if committed(&world) => Resumed::Finishes,
         RunResult::Reverted => Resumed::GoesBack,
-        RunResult::Failed => Resumed::Anew,
         other => panic!("resume ends {other:?}: {}", again.text()),
     });
 }
