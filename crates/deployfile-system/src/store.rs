@@ -122,6 +122,14 @@ fn rel(text: &str) -> RelPath {
     RelPath::new(text).unwrap_or_else(|_| unreachable!("`{text}` is a relative path"))
 }
 
+/// The folder may be there: a power cut may keep it and lose the journal's, which was made before it.
+fn has_no_releases(root: &Dir) -> Result<bool, StoreError> {
+    match root.stat(&rel(App::RELEASES))? {
+        None => Ok(true),
+        Some(_) => Ok(root.open_dir(&rel(App::RELEASES))?.entries()?.is_empty()),
+    }
+}
+
 impl Store {
     /// Opens the store of a root; `None` when nothing was ever run there.
     pub fn open(root: &Dir) -> Result<Option<Store>, StoreError> {
@@ -130,7 +138,7 @@ impl Store {
         }
         let dir = root.open_dir(&rel(App::STATE))?;
         // The very first run was cut before it had a journal. Where there are releases, a journal is missed.
-        let was_cut = dir.stat(&rel("journal"))?.is_none() && root.stat(&rel(App::RELEASES))?.is_none();
+        let was_cut = dir.stat(&rel("journal"))?.is_none() && has_no_releases(root)?;
         Ok((!was_cut).then_some(Store { dir }))
     }
 
